@@ -1,0 +1,115 @@
+//! One cell for each worker: that it breathes, what it does, and what is wrong with it.
+//!
+//! The beat is written from the runtime that serves requests, so a worker whose requests hang does
+//! not look alive.
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Board;
+use super::layout::{CELL_WORDS, CELLS, CELLS_MAX};
+
+/// What a worker says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerPhase {
+    /// Nobody lives here.
+    Empty = 0,
+    /// Exec'ed, not yet serving.
+    Starting = 1,
+    /// Takes work.
+    Serving = 2,
+    /// Finishes what is begun.
+    Draining = 3,
+}
+
+/// A worker's place on the board.
+pub struct HeartbeatCell<'a> {
+    words: &'a [AtomicU64],
+}
+
+impl Board {
+    /// The cell of a slot. Cells lie on cache lines of their own.
+    ///
+    /// # Panics
+    /// If `cell` is not below [`CELLS_MAX`]; slots are given out by the supervisor, which checks.
+    pub fn cell(&self, cell: u16) -> HeartbeatCell<'_> {
+        assert!(cell < CELLS_MAX, "heartbeat cell {cell} is beyond the board");
+        let at = usize::from(cell) * CELL_WORDS;
+        HeartbeatCell { words: &self.words()[CELLS][at..at + CELL_WORDS] }
+    }
+}
+
+impl HeartbeatCell<'_> {
+    pub fn beat(&self, now_ms: u64) {
+        self.words[BEAT].store(now_ms, Ordering::Release);
+    }
+
+    pub fn last_beat_ms(&self) -> u64 {
+        self.words[BEAT].load(Ordering::Acquire)
+    }
+
+    pub fn set_phase(&self, phase: WorkerPhase) {
+        self.words[PHASE].store(phase as u64, Ordering::Release);
+    }
+
+    pub fn phase(&self) -> WorkerPhase {
+        match self.words[PHASE].load(Ordering::Acquire) {
+            1 => WorkerPhase::Starting,
+            2 => WorkerPhase::Serving,
+            3 => WorkerPhase::Draining,
+            _ => WorkerPhase::Empty,
+        }
+    }
+
+    /// Open connections, for `hotline status`.
+    pub fn connections(&self) -> &AtomicU64 {
+        &self.words[CONNECTIONS]
+    }
+
+    /// Requests answered by this generation.
+    pub fn requests(&self) -> &AtomicU64 {
+        &self.words[REQUESTS]
+    }
+
+    /// Work waiting: jobs for background, records for the scribe.
+    pub fn backlog(&self) -> &AtomicU64 {
+        &self.words[BACKLOG]
+    }
+
+    /// Set while the worker cannot do its duty (the log cannot be written, the models are missing).
+    pub fn set_degraded(&self, degraded: bool) {
+        self.words[DEGRADED].store(u64::from(degraded), Ordering::Release);
+    }
+
+    pub fn is_degraded(&self) -> bool {
+        self.words[DEGRADED].load(Ordering::Acquire) != 0
+    }
+
+    /// Forgets the predecessor; the supervisor does this before it starts a successor.
+    pub fn clear(&self) {
+        self.words.iter().for_each(|word| word.store(0, Ordering::Release));
+    }
+}
+
+const BEAT: usize = 0;
+const PHASE: usize = 1;
+const CONNECTIONS: usize = 2;
+const REQUESTS: usize = 3;
+const BACKLOG: usize = 4;
+const DEGRADED: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_successor_starts_from_an_empty_cell() {
+        let (board, fd) = Board::create(1).unwrap();
+        let worker = Board::map(fd).unwrap();
+        worker.cell(3).beat(17);
+        worker.cell(3).set_phase(WorkerPhase::Serving);
+        assert_eq!(board.cell(3).last_beat_ms(), 17);
+        assert_eq!(board.cell(3).phase(), WorkerPhase::Serving);
+        assert_eq!(board.cell(4).phase(), WorkerPhase::Empty);
+        board.cell(3).clear();
+        assert_eq!(worker.cell(3).phase(), WorkerPhase::Empty);
+    }
+}
