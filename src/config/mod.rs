@@ -1,0 +1,4 @@
+//! One parsed configuration for every process.
+mod sections;
+
+pub use sections::*;

@@ -1,0 +1,209 @@
+//! The parsed configuration: after `Config::load` no field can be wrong.
+//!
+//! Units are in the names. Zero never means "unlimited". Defaults are those of `config/hotline.toml`.
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything a process may need to know. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    pub server: Server,
+    pub paths: Paths,
+    pub tls: Tls,
+    pub workers: Workers,
+    pub limits: Limits,
+    pub rate: Rate,
+    pub sessions: Sessions,
+    pub audit: Audit,
+    pub store: Store,
+    pub cache: Cache,
+    pub speech: Speech,
+    pub triage: Triage,
+    pub telemetry: Telemetry,
+}
+
+/// Where callers reach us.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Server {
+    /// `HOTLINE_BIND`; port 0 takes any and the ready line names it.
+    pub bind: SocketAddr,
+    pub environment: Environment,
+    /// Origins other than our own that a browser may call from; exact, never `*`.
+    pub allowed_origins: Vec<String>,
+    /// Proxies whose forwarded address is believed, as CIDRs.
+    pub trusted_proxies: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Environment {
+    Production,
+    Development,
+}
+
+/// Folders. Relative paths are taken from the working directory at start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Paths {
+    /// `HOTLINE_STATE_DIR`: database, blobs, audit log, keys. Created 0700.
+    pub state_dir: PathBuf,
+    /// Unix sockets: `admin.sock`, `scribe.sock`. Default `<state_dir>/run`.
+    pub run_dir: PathBuf,
+    /// Speech and embedding models.
+    pub models_dir: PathBuf,
+    /// The sourced knowledge base.
+    pub knowledge_dir: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tls {
+    /// PEM chain; none: a development certificate is made under `<state_dir>/tls` (refused in production unless `development_certificate`).
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub handshake_deadline_ms: u64,
+    pub ticket_lifetime_seconds: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Workers {
+    /// `HOTLINE_WORKERS`; API workers, one listener each. Default: CPUs.
+    pub api: u16,
+    pub background: u16,
+    /// Pin API worker i to CPU i.
+    pub pin: bool,
+    pub ready_within_ms: u64,
+    pub drain_deadline_ms: u64,
+    /// A worker whose request runtime has not beaten for this long is killed.
+    pub heartbeat_late_ms: u64,
+    pub backoff_first_ms: u64,
+    pub backoff_max_ms: u64,
+    /// Serving for this long forgives earlier crashes.
+    pub backoff_reset_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    pub connections_max: u32,
+    pub header_bytes_max: u32,
+    pub header_count_max: u32,
+    pub json_bytes_max: u64,
+    pub json_depth_max: u32,
+    pub audio_bytes_max: u64,
+    pub header_read_deadline_ms: u64,
+    pub body_idle_deadline_ms: u64,
+    pub body_deadline_ms: u64,
+    pub request_deadline_ms: u64,
+    pub keep_alive_ms: u64,
+    /// Load re-rolls over the workers: a connection is asked to leave after this many requests …
+    pub requests_per_connection_max: u64,
+    /// … or this age.
+    pub connection_age_ms_max: u64,
+    pub requests_in_flight_max: u32,
+    pub http2_streams_max: u32,
+    pub websocket_message_bytes_max: u64,
+    pub websockets_max: u32,
+    /// Events waiting for one slow WebSocket before it is closed.
+    pub websocket_queue_max: u32,
+}
+
+/// Budgets, as GCRA: `requests` per `window_seconds`, all at once if wished.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rate {
+    pub anonymous: Budget,
+    pub authenticated: Budget,
+    /// Failed and successful log-ins, for an address and for a name.
+    pub login: Budget,
+    pub voice: Budget,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    pub requests: u32,
+    pub window_seconds: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sessions {
+    pub absolute_seconds: u64,
+    pub idle_seconds: u64,
+    /// Longest life of a token made by `hotline token`.
+    pub automation_seconds_max: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Audit {
+    pub acknowledge: Acknowledge,
+    /// A write waits this long for its record to be durable, then fails closed with 503.
+    pub wait_ms_max: u64,
+    pub queue_records_max: u32,
+    pub batch_records_max: u32,
+    pub segment_bytes_max: u64,
+}
+
+/// Which answers wait until their record is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Acknowledge {
+    /// Writes and reads of case data.
+    All,
+    /// Writes only; reads go ahead of their record.
+    Writes,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Store {
+    /// Writes that may share one transaction.
+    pub batch_writes_max: u32,
+    /// Writes waiting in one process before new ones are refused.
+    pub queue_writes_max: u32,
+    /// Reader connections of one process.
+    pub readers: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cache {
+    pub enabled: bool,
+    pub bytes_max: u64,
+    pub entry_bytes_max: u64,
+    pub entry_seconds_max: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Speech {
+    /// A ggml file; relative names are looked up in `paths.models_dir`.
+    pub model: PathBuf,
+    pub threads: u16,
+    pub audio_seconds_max: u64,
+    /// How long `POST /voice/process` waits for its result before it answers 202.
+    pub synchronous_wait_ms: u64,
+    pub attempts_max: u32,
+    pub lease_seconds: u64,
+    pub queue_jobs_max: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Triage {
+    /// ISO 3166-2, for example `US-CA`; what a call has when nothing better is known.
+    pub jurisdiction: String,
+    /// IANA name; decides what "tomorrow" means.
+    pub time_zone: String,
+    /// Use the sentence-embedding model beside the rules.
+    pub embedding: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Telemetry {
+    /// `HOTLINE_METRICS_BIND`; loopback only.
+    pub metrics_bind: SocketAddr,
+    pub log_format: LogFormat,
+    /// `error`, `warn`, `info`, `debug` or a tracing filter.
+    pub log_level: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Json,
+    Text,
+}

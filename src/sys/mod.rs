@@ -1,0 +1,14 @@
+//! What the standard library does not offer, behind safe functions over `OwnedFd` and `BorrowedFd`.
+//!
+//! A raw descriptor number never leaves this room, but for the three fixed ones a worker is born with.
+mod limits;
+mod net;
+mod process;
+mod spawn;
+mod words;
+
+pub use limits::{close_to_strangers, lock_file, pin_to_cpu, raise_open_files, run_nicely};
+pub use net::{listen_tcp_reuseport, listen_unix, pair, peer_uid};
+pub use process::{Ended, Pidfd, Signals, Signal, set_name};
+pub use spawn::{CONTROL_FD, BOARD_FD, LISTENER_FD, Program, Spawned, inherited, spawn};
+pub use words::SharedWords;

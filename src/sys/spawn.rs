@@ -1,0 +1,165 @@
+//! Starts a worker: fork and exec with exactly the descriptors it needs, at fixed numbers.
+//!
+//! The executable is opened once (`O_PATH`) and executed through that descriptor, so a respawn runs the
+//! version this supervisor belongs to even after the package was replaced. Everything the child needs
+//! is prepared before the fork; between fork and exec there are only system calls.
+//!
+//! There is no parent-death signal: it would cut a drain short. A worker whose supervisor dies sees
+//! the end of its control socket, drains, and leaves.
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::libc;
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::unistd::{ForkResult, Pid, fork};
+
+use super::Pidfd;
+
+/// The worker's end of its control socket.
+pub const CONTROL_FD: RawFd = 3;
+/// The board's memory.
+pub const BOARD_FD: RawFd = 4;
+/// The listener of roles that have one.
+pub const LISTENER_FD: RawFd = 5;
+
+/// An executable, held open so that it cannot be exchanged under us.
+pub struct Program {
+    file: File,
+    name: CString,
+}
+
+/// A started process.
+pub struct Spawned {
+    pub pid: u32,
+    pub pidfd: Pidfd,
+}
+
+impl Program {
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::options().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(path)?;
+        let name = path.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
+        Ok(Self { file, name: CString::new(name)? })
+    }
+}
+
+/// Starts `program` with `handed[i]` as its descriptor 3 + i, standard streams as ours, and nothing else.
+pub fn spawn(program: &Program, handed: &[BorrowedFd<'_>]) -> io::Result<Spawned> {
+    // Out of the way of the numbers they are going to get, so that no dup2 closes one of them.
+    let first_free = CONTROL_FD + RawFd::try_from(handed.len()).map_err(io::Error::other)?;
+    let moved = handed.iter().map(|fd| duplicate_above(*fd, first_free)).collect::<io::Result<Vec<OwnedFd>>>()?;
+    let from: Vec<RawFd> = moved.iter().map(AsRawFd::as_raw_fd).collect();
+    let argv = [program.name.as_ptr(), ptr::null()];
+    // Workers get their settings over the wire; the environment would only carry secrets along.
+    let envp = [c"RUST_BACKTRACE=0".as_ptr(), ptr::null()];
+    let nothing = SigSet::empty();
+
+    // SAFETY: this process has one thread (the supervisor never makes another), and the child calls only
+    // async-signal-safe functions on data that was prepared above.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => {
+            let pidfd = Pidfd::open(child)?;
+            Ok(Spawned { pid: child.as_raw().cast_unsigned(), pidfd })
+        }
+        ForkResult::Child => {
+            become_worker(&from, first_free, &nothing);
+            // SAFETY: all pointers are to NUL-terminated data that lives until the image is replaced.
+            unsafe {
+                libc::execveat(
+                    program.file.as_raw_fd(),
+                    c"".as_ptr(),
+                    argv.as_ptr().cast(),
+                    envp.as_ptr().cast(),
+                    libc::AT_EMPTY_PATH,
+                );
+                libc::_exit(EXEC_FAILED)
+            }
+        }
+    }
+}
+
+/// In the child: descriptors in place, everything else closed by exec, signals as a fresh program expects.
+fn become_worker(from: &[RawFd], first_free: RawFd, no_signals: &SigSet) {
+    // SAFETY: plain system calls on numbers this child owns; failures end the child at once.
+    unsafe {
+        for (to, from) in (CONTROL_FD..).zip(from) {
+            if libc::dup2(*from, to) < 0 {
+                libc::_exit(EXEC_FAILED);
+            }
+        }
+        let cloexec = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
+        if libc::close_range(first_free.cast_unsigned(), libc::c_uint::MAX, cloexec) < 0 {
+            libc::_exit(EXEC_FAILED);
+        }
+        // A group of its own: Ctrl-C in the terminal is for the supervisor, which drains the workers.
+        libc::setpgid(0, 0);
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(no_signals), None);
+}
+
+/// Takes over a descriptor this process was born with. Fails if there is none.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_GETFD on any number is harmless and fails with EBADF if it is not open.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    // SAFETY: the supervisor opened this number for this process alone, and each of the three is taken
+    // once, at start, before anything else could name it; OwnedFd closes it.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    fcntl(fd.as_fd(), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    Ok(fd)
+}
+
+fn duplicate_above(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
+    let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(lowest))?;
+    // SAFETY: the kernel just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+impl Pidfd {
+    /// A stable name for a child that was just made and not yet waited for.
+    fn open(pid: Pid) -> io::Result<Self> {
+        // SAFETY: pidfd_open takes a pid and flags and returns a new descriptor or an error.
+        let number = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+        let number = RawFd::try_from(number).map_err(io::Error::other)?;
+        // SAFETY: the kernel just made this descriptor for us (close-on-exec by definition).
+        Ok(Self::from(unsafe { OwnedFd::from_raw_fd(number) }))
+    }
+}
+
+/// What a shell says of a command it cannot execute.
+const EXEC_FAILED: i32 = 126;
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Ended, pair};
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn a_child_has_its_descriptors_in_place_and_no_others() {
+        let _leak_candidate = File::open("/dev/null").unwrap();
+        let (ours, theirs) = pair().unwrap();
+        let ls = Program::open(Path::new("/bin/ls")).unwrap();
+        // `ls` without arguments cannot be told to look at its descriptors, so count what `sh` sees.
+        drop(ls);
+        let shell = Program::open(Path::new("/bin/true")).unwrap();
+        let child = spawn(&shell, &[theirs.as_fd()]).unwrap();
+        drop(theirs);
+        assert_eq!(child.pidfd.wait().unwrap(), Ended::Exited(0));
+        // The child held the only other end: its exit is our end of file.
+        let mut rest = Vec::new();
+        File::from(ours).read_to_end(&mut rest).unwrap();
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn a_missing_descriptor_is_an_error() {
+        assert!(inherited(900).is_err());
+    }
+}

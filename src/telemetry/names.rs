@@ -1,0 +1,134 @@
+//! Every metric of every process: one constant, one line of help. Nothing is counted that is not here.
+use super::snapshot::FamilyKind;
+
+/// A metric as operators see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: FamilyKind,
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $kind:ident $constant:ident = $name:literal;)+) => {
+        $($(#[doc = $help])+ pub const $constant: &str = $name;)+
+        /// All of them, in the order of this page.
+        pub const ALL: &[Metric] =
+            &[$(Metric { name: $name, kind: FamilyKind::$kind, help: concat!($($help),+).trim_ascii() }),+];
+    };
+}
+
+metrics! {
+    // Supervisor.
+    /// 1 while the slot's worker serves.
+    Gauge WORKER_UP = "hotline_worker_up";
+    /// Workers started again, by what ended the one before.
+    Counter WORKER_RESTARTS = "hotline_worker_restarts_total";
+    /// Version and build of the supervisor; always 1.
+    Gauge BUILD_INFO = "hotline_build_info";
+    /// Seconds since the supervisor started.
+    Gauge UPTIME_SECONDS = "hotline_uptime_seconds";
+    /// Descriptors the supervisor has open.
+    Gauge OPEN_FDS = "hotline_supervisor_open_fds";
+    /// Live events not forwarded because a worker did not read fast enough.
+    Counter LIVE_EVENTS_DROPPED = "hotline_live_events_dropped_total";
+    /// Scrapes a worker did not answer in time; its last snapshot was used.
+    Counter SCRAPES_LATE = "hotline_scrapes_late_total";
+    /// Requests on the admin socket, by command and outcome.
+    Counter ADMIN_REQUESTS = "hotline_admin_requests_total";
+    /// Milliseconds since the worker's request runtime last beat.
+    Gauge HEARTBEAT_AGE_MS = "hotline_worker_heartbeat_age_milliseconds";
+
+    // API worker.
+    /// Requests answered, by route template and status class.
+    Counter HTTP_REQUESTS = "hotline_http_requests_total";
+    /// Seconds from a request's head to its answer's head.
+    Histogram HTTP_REQUEST_SECONDS = "hotline_http_request_seconds";
+    /// Requests being answered now.
+    Gauge HTTP_REQUESTS_IN_FLIGHT = "hotline_http_requests_in_flight";
+    /// Bytes of bodies, in and out.
+    Counter HTTP_BYTES = "hotline_http_body_bytes_total";
+    /// Connections open now.
+    Gauge CONNECTIONS = "hotline_connections";
+    /// TLS handshakes: full, resumed, failed.
+    Counter TLS_HANDSHAKES = "hotline_tls_handshakes_total";
+    /// Requests turned away, by reason.
+    Counter REFUSED = "hotline_refused_total";
+    /// Requests over their budget, by budget.
+    Counter RATE_LIMITED = "hotline_rate_limited_total";
+    /// Look-ups in the response cache: hit, miss, bypass.
+    Counter CACHE_REQUESTS = "hotline_cache_requests_total";
+    /// WebSockets open now.
+    Gauge WEBSOCKETS = "hotline_websockets";
+    /// Events sent to WebSockets.
+    Counter LIVE_EVENTS = "hotline_live_events_total";
+
+    // Every process.
+    /// Panics caught.
+    Counter PANICS = "hotline_panics_total";
+
+    // Audit.
+    /// Records written to the log.
+    Counter AUDIT_RECORDS = "hotline_audit_records_total";
+    /// Records written by one fsync.
+    Histogram AUDIT_BATCH_RECORDS = "hotline_audit_batch_records";
+    /// Seconds of one write and fsync of the log.
+    Histogram AUDIT_COMMIT_SECONDS = "hotline_audit_commit_seconds";
+    /// Writes to the log that failed.
+    Counter AUDIT_WRITE_FAILURES = "hotline_audit_write_failures_total";
+    /// Bytes of torn records trimmed at start.
+    Counter AUDIT_TRIMMED_BYTES = "hotline_audit_trimmed_bytes_total";
+    /// Records of this process that are not yet durable.
+    Gauge AUDIT_QUEUE_RECORDS = "hotline_audit_queue_records";
+    /// Records refused because the queue was full or the scribe too long away.
+    Counter AUDIT_REFUSED = "hotline_audit_refused_total";
+    /// Connections made to the scribe.
+    Counter AUDIT_CONNECTS = "hotline_audit_connects_total";
+
+    // Store.
+    /// Writes waiting for the writer thread.
+    Gauge STORE_QUEUE_WRITES = "hotline_store_queue_writes";
+    /// Writes that shared one transaction.
+    Histogram STORE_BATCH_WRITES = "hotline_store_batch_writes";
+    /// Seconds of one commit, the wait for the lock not counted.
+    Histogram STORE_COMMIT_SECONDS = "hotline_store_commit_seconds";
+    /// Writes refused because the queue was full.
+    Counter STORE_REFUSED = "hotline_store_refused_total";
+    /// Password hashes waiting for a thread.
+    Gauge PASSWORD_QUEUE = "hotline_password_queue";
+
+    // Background worker.
+    /// Jobs by state: ready, leased, dead.
+    Gauge JOBS = "hotline_jobs";
+    /// Jobs ended, by kind and outcome.
+    Counter JOBS_ENDED = "hotline_jobs_ended_total";
+    /// Seconds a job took from lease to end.
+    Histogram JOB_SECONDS = "hotline_job_seconds";
+    /// Seconds of audio transcribed.
+    Counter AUDIO_SECONDS = "hotline_audio_seconds_total";
+    /// 1 while the speech model is loaded.
+    Gauge MODEL_READY = "hotline_model_ready";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions() {
+        for metric in ALL {
+            assert!(metric.name.starts_with("hotline_"), "{}", metric.name);
+            let is_total = metric.name.ends_with("_total");
+            assert_eq!(is_total, metric.kind == FamilyKind::Counter, "{}", metric.name);
+            assert!(metric.help.ends_with('.'), "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn no_name_is_used_twice() {
+        let mut names: Vec<_> = ALL.iter().map(|metric| metric.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+    }
+}

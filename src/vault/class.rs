@@ -1,0 +1,28 @@
+//! Data keys by what they protect, and who may hold them.
+use serde::{Deserialize, Serialize};
+
+/// What a data key protects. A worker is given only the classes of its role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyClass {
+    /// Details of audit records. Scribe only.
+    Audit,
+    /// Cached responses in sled. API only.
+    Cache,
+    /// Names, contacts, narratives.
+    Case,
+    /// Recordings, transcripts, analyses.
+    Call,
+    /// Look-up digests of names; never decrypts anything.
+    BlindIndex,
+    /// Staff names and password pepper.
+    Person,
+    /// Signs session tokens. API only.
+    Token,
+}
+
+impl KeyClass {
+    /// Every class, for making a keyring and for tests over the whole table.
+    pub const ALL: [Self; 7] =
+        [Self::Audit, Self::Cache, Self::Case, Self::Call, Self::BlindIndex, Self::Person, Self::Token];
+}

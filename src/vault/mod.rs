@@ -1,0 +1,4 @@
+//! Keys and sealing.
+mod class;
+
+pub use class::KeyClass;

@@ -1,0 +1,124 @@
+//! What is said on the wire. Every message is plain data; bincode gives it its bytes.
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::config::Config;
+use crate::telemetry::Snapshot;
+use crate::vault::KeyClass;
+
+/// Which executable a worker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// TLS and HTTP; one for each listener.
+    Api,
+    /// The durable queue, speech and triage.
+    Background,
+    /// Sole writer of the audit log.
+    Scribe,
+}
+
+/// A place for a worker: it keeps its listener, its board cell and its name for life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Slot {
+    pub role: Role,
+    pub index: u16,
+    /// Position of this slot's cell on the board; unique over all roles.
+    pub cell: u16,
+}
+
+/// From a worker to the supervisor.
+#[derive(Serialize, Deserialize)]
+pub enum FromWorker {
+    /// First message. Anything but our own version and build id ends the worker.
+    Hello { wire_version: u16, build_id: String, role: Role, pid: u32 },
+    /// Asks for a data key in clear; what a role may have is in the permit table.
+    UnwrapKey { class: KeyClass },
+    /// Serving: the first accept is armed, the store is open.
+    Ready,
+    /// Answer to `ToWorker::Scrape`.
+    Metrics { scrape_id: u64, snapshot: Snapshot },
+    /// To every other worker: something that live connections may want to know.
+    Publish(LiveEvent),
+    /// Answer to `ToWorker::Admin`.
+    AdminReply { request_id: u64, reply: AdminReply },
+    /// Last message before a clean exit.
+    Drained,
+}
+
+/// From the supervisor to a worker.
+#[derive(Serialize, Deserialize)]
+pub enum ToWorker {
+    /// First message: who the worker is and all it may know.
+    Welcome(Box<Welcome>),
+    /// Answer to `FromWorker::UnwrapKey`: newest version first.
+    Key { class: KeyClass, versions: Vec<KeyBytes> },
+    /// Give a snapshot of all metrics.
+    Scrape { scrape_id: u64 },
+    /// Another worker published this.
+    Live(LiveEvent),
+    /// A request from the admin socket that needs the store.
+    Admin { request_id: u64, call: AdminCall },
+    /// Finish what is begun, take nothing new, leave before the deadline.
+    Drain { deadline_ms: u64 },
+}
+
+/// What a worker learns after `Hello`.
+#[derive(Serialize, Deserialize)]
+pub struct Welcome {
+    pub slot: Slot,
+    /// Counts the workers that have lived in this slot.
+    pub generation: u32,
+    /// Random, made at supervisor start; request ids and audit sources begin with it.
+    pub boot_id: u64,
+    pub config: Config,
+}
+
+/// One version of a data key. Wiped from memory when dropped.
+#[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub struct KeyBytes {
+    pub version: u16,
+    pub bytes: [u8; 32],
+}
+
+/// Something live connections may be told. Carries names of things, never their content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveEvent {
+    /// `call:<id>`, `case:<id>`, `cases` or `session:<id>`.
+    pub topic: String,
+    /// Ready JSON, at most 1 KiB, without personal data.
+    pub payload: String,
+}
+
+/// Commands that arrive on the admin socket and need a worker with the store.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum AdminCall {
+    /// `hotline token --user NAME --ttl 1h`: a bearer token for automation.
+    MintToken { user: String, ttl_seconds: u64, requested_by_uid: u32 },
+}
+
+/// Answers to `AdminCall`.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum AdminReply {
+    Token { token: String, expires_at_ms: i64 },
+    /// What was wrong, fit to be shown.
+    Refused { reason: String },
+}
+
+/// From a worker to the scribe.
+#[derive(Serialize, Deserialize)]
+pub enum ToScribe {
+    /// First frame on a connection: who writes. `source` is `<role>-<index>@<boot_id>.<generation>`.
+    Open { wire_version: u16, build_id: String, source: String },
+    /// Events with consecutive numbers; the first is `first_number`. Numbers start at 1 for a source.
+    Append { first_number: u64, events: Vec<crate::audit::Event> },
+}
+
+/// From the scribe to a worker.
+#[derive(Serialize, Deserialize)]
+pub enum FromScribe {
+    /// Everything of this source up to and including `number` is on disk (0: nothing yet).
+    Durable { number: u64 },
+    /// The log cannot be written; the reason is for the operator's log.
+    Failed { reason: String },
+}

@@ -1,0 +1,21 @@
+//! The product's promises, each tried on the real executables.
+//!
+//! A module is a behaviour, a test is a promise. Everything listens on port 0 of loopback and keeps
+//! its state in a temporary folder; nothing sleeps, everything waits for a condition.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // tests start processes and may panic
+
+mod support;
+
+mod audit_trail;
+mod bad_input;
+mod calls;
+mod cases;
+mod command_line;
+mod faults;
+mod identity;
+mod limits;
+mod live;
+mod metrics;
+mod secrecy;
+mod tidy;
+mod transport;

@@ -1,0 +1,17 @@
+//! The harness: starts the real supervisor on free ports, speaks to it as a client would, and on
+//! failure prints what every process logged.
+mod http;
+mod service;
+mod wait;
+
+pub use http::{Answer, Client, Request};
+pub use service::{Hotline, Role, binaries, models, repository, sample_call};
+pub use wait::{patience, until};
+
+/// Waits for a condition; fails with the condition's text when patience ends.
+#[macro_export]
+macro_rules! assert_eventually {
+    ($condition:expr) => {
+        $crate::support::until(stringify!($condition), || $condition)
+    };
+}
