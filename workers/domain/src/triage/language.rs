@@ -8,15 +8,22 @@ pub(super) fn of(text: &str, told: Option<&str>) -> String {
         return tag;
     }
     let sample = &text[..text.floor_char_boundary(SAMPLE_BYTES_MAX)];
-    whatlang::detect(sample)
-        .filter(|guess| guess.is_reliable())
-        .and_then(|guess| match guess.lang() {
-            whatlang::Lang::Spa => Some("es"),
-            whatlang::Lang::Eng => Some("en"),
-            _ => None,
-        })
-        .unwrap_or("en")
-        .to_owned()
+    let guess = whatlang::detect(sample).filter(|guess| guess.is_reliable());
+    match guess.map(|guess| guess.lang()) {
+        Some(whatlang::Lang::Spa) => "es".to_owned(),
+        Some(whatlang::Lang::Eng) => "en".to_owned(),
+        _ => by_small_words(sample).to_owned(),
+    }
+}
+
+/// A call is often too short for the guesser; the small words of the two languages hardly overlap.
+fn by_small_words(sample: &str) -> &'static str {
+    let mut lead = 0_i32;
+    for word in sample.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase) {
+        lead += i32::from(SPANISH.contains(&word.as_str()));
+        lead -= i32::from(ENGLISH.contains(&word.as_str()));
+    }
+    if lead > 0 { "es" } else { "en" }
 }
 
 fn primary_tag(tag: &str) -> Option<String> {
@@ -25,6 +32,12 @@ fn primary_tag(tag: &str) -> Option<String> {
 }
 
 const SAMPLE_BYTES_MAX: usize = 4096;
+const SPANISH: &[&str] = &[
+    "el", "la", "los", "las", "de", "que", "y", "en", "mi", "un", "una", "por", "con", "es", "se", "le", "tengo",
+];
+const ENGLISH: &[&str] = &[
+    "the", "and", "to", "of", "i", "my", "is", "was", "he", "she", "it", "in", "for", "that", "have", "they",
+];
 
 #[cfg(test)]
 mod tests {

@@ -149,3 +149,6 @@ const WEIGHTS_MAX: usize = 512;
 const URGENT_WEIGHT: f32 = 2.0;
 const DEADLINE_WEIGHT: f32 = 2.0;
 
+
+#[cfg(test)]
+mod tests;

@@ -68,6 +68,10 @@ impl<'a> Words<'a> {
 pub(super) fn normalise(word: &str) -> String {
     let lower = word.to_lowercase();
     let bare = lower.strip_suffix("'s").or_else(|| lower.strip_suffix("’s")).unwrap_or(&lower);
+    // "we'll" is no "well": the future tells which Friday is meant.
+    if let Some(who) = bare.strip_suffix("'ll").or_else(|| bare.strip_suffix("’ll")) {
+        return format!("{who}will");
+    }
     bare.chars().filter(|c| !is_apostrophe(*c)).map(fold).collect()
 }
 
@@ -103,8 +107,8 @@ fn tokens(text: &str) -> Vec<Raw> {
             match c {
                 '$' => dollar = Some(at),
                 '.' => breaks |= ends_sentence(&text[next..], out.last(), at),
-                '!' | '?' | '…' | '\n' => breaks = true,
-                ',' | ';' | ':' | '(' | ')' | '—' | '–' => pause = true,
+                '!' | '?' | '\n' => breaks = true,
+                '…' | ',' | ';' | ':' | '(' | ')' | '—' | '–' => pause = true,
                 _ => {}
             }
             if c != '$' && !c.is_whitespace() {
@@ -138,7 +142,19 @@ fn ends_sentence(rest: &str, last: Option<&Raw>, at: usize) -> bool {
     {
         return false;
     }
-    rest.chars().next().is_none_or(|c| !c.is_alphanumeric())
+    // "well... on Friday" is a breath, not an end.
+    if rest.starts_with('.') {
+        return false;
+    }
+    let mut after = rest.chars();
+    match after.next() {
+        None => true,
+        Some(c) if c.is_alphanumeric() => false,
+        Some(_) => {
+            let dots = last.word.end != at;
+            !dots || after.find(|c| c.is_alphanumeric()).is_none_or(char::is_uppercase)
+        }
+    }
 }
 
 fn word_end(text: &str, start: usize) -> usize {

@@ -204,3 +204,6 @@ const DEADLINES_MAX: usize = 24;
 const MISSED_DAYS_MAX: i64 = 60;
 const KIND_COST_MAX: usize = 16;
 const SHORT_SENTENCE_WORDS: usize = 10;
+
+#[cfg(test)]
+mod tests;

@@ -103,7 +103,7 @@ fn what_precedes(words: &Words<'_>, at: usize) -> Option<(DeadlineKind, usize)> 
             let given = at >= begin + 2
                 && matches!(words.norm(at - 1), "me" | "us" | "dieron" | "dio" | "only")
                 && (GIVEN.contains(&words.norm(at - 2)) || GIVEN.contains(&words.norm(at - 1)));
-            given.then_some(at - 2)
+            given.then(|| at - 2)
         })
         .map(|index| (DeadlineKind::NoticePeriod, index))
 }

@@ -33,6 +33,7 @@ const REACH_WORDS: usize = 12;
 const AFTER_COST: usize = 4;
 
 const AHEAD: &[&str] = &[
+    "hewill", "shewill", "theywill", "wewill", "iwill", "itwill", "youwill",
     "will",
     "shall",
     "going",
@@ -52,12 +53,6 @@ const AHEAD: &[&str] = &[
     "coming",
     "upcoming",
     "scheduled",
-    "hell",
-    "theyll",
-    "shell",
-    "ill",
-    "well",
-    "itll",
     "comes",
     "starts",
     "due",
@@ -85,6 +80,7 @@ const AHEAD: &[&str] = &[
 ];
 
 const BACK: &[&str] = &[
+    "ago", "yesterday",
     "was",
     "were",
     "got",
