@@ -32,12 +32,10 @@ fn primary_tag(tag: &str) -> Option<String> {
 }
 
 const SAMPLE_BYTES_MAX: usize = 4096;
-const SPANISH: &[&str] = &[
-    "el", "la", "los", "las", "de", "que", "y", "en", "mi", "un", "una", "por", "con", "es", "se", "le", "tengo",
-];
-const ENGLISH: &[&str] = &[
-    "the", "and", "to", "of", "i", "my", "is", "was", "he", "she", "it", "in", "for", "that", "have", "they",
-];
+const SPANISH: &[&str] =
+    &["el", "la", "los", "las", "de", "que", "y", "en", "mi", "un", "una", "por", "con", "es", "se", "le", "tengo"];
+const ENGLISH: &[&str] =
+    &["the", "and", "to", "of", "i", "my", "is", "was", "he", "she", "it", "in", "for", "that", "have", "they"];
 
 #[cfg(test)]
 mod tests {

@@ -149,6 +149,5 @@ const WEIGHTS_MAX: usize = 512;
 const URGENT_WEIGHT: f32 = 2.0;
 const DEADLINE_WEIGHT: f32 = 2.0;
 
-
 #[cfg(test)]
 mod tests;

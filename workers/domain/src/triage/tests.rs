@@ -68,12 +68,7 @@ fn spoken(triage: &Triage, text: &str) -> Analysis {
 }
 
 fn codes(analysis: &Analysis, secondary: bool) -> BTreeSet<String> {
-    analysis
-        .issues
-        .iter()
-        .filter(|issue| issue.secondary == secondary)
-        .map(|issue| issue.code.0.clone())
-        .collect()
+    analysis.issues.iter().filter(|issue| issue.secondary == secondary).map(|issue| issue.code.0.clone()).collect()
 }
 
 /// Mean F1 over the main issues that occur in the set or were predicted for it.
@@ -243,7 +238,12 @@ fn a_denial_lowers_a_reason_and_never_drops_it() {
     assert_eq!(level("He hit me."), UrgencyLevel::Emergency);
     assert_eq!(level("He never hit me."), UrgencyLevel::Soon);
     assert_eq!(level("I am not suicidal."), UrgencyLevel::Urgent);
-    for doubt in ["He not only hit me, he took my phone.", "I'm not sure if he hit me or I fell.", "I am no longer safe, he hit me.", "I did not call, he hit me."] {
+    for doubt in [
+        "He not only hit me, he took my phone.",
+        "I'm not sure if he hit me or I fell.",
+        "I am no longer safe, he hit me.",
+        "I did not call, he hit me.",
+    ] {
         assert_eq!(level(doubt), UrgencyLevel::Emergency, "{doubt}");
     }
 }
@@ -290,10 +290,77 @@ fn an_empty_text_abstains() {
 
 fn fragments() -> impl Strategy<Value = String> {
     let words = prop::sample::select(vec![
-        "three", "day", "notice", "last", "Tuesday", "next", "Friday", "$", "2,400", "12/3", "2026-12-03", "hace", "in",
-        "días", "weeks", "ago", "court", "December", "third", "thirty", "first", ".", ",", "—", "’", "'s", "mañana",
-        "no", "he", "hit", "me", "my name is", "Mr.", "999999999999999999", "31/31/9999", "Feb", "29", "the", "15th",
-        "by", "million", "billion", "billion", "twenty", "oh", "five", "555-0142", "to respond", "gave me", "days", "notice", "ago", "week from", "el", "pasado", "we'll", "...", "Mi", "calle", "Bank", "of", "oak street", "12", "\u{301}", "🏠", "٣", "ß", "İ", "\n", "within", "years",
+        "three",
+        "day",
+        "notice",
+        "last",
+        "Tuesday",
+        "next",
+        "Friday",
+        "$",
+        "2,400",
+        "12/3",
+        "2026-12-03",
+        "hace",
+        "in",
+        "días",
+        "weeks",
+        "ago",
+        "court",
+        "December",
+        "third",
+        "thirty",
+        "first",
+        ".",
+        ",",
+        "—",
+        "’",
+        "'s",
+        "mañana",
+        "no",
+        "he",
+        "hit",
+        "me",
+        "my name is",
+        "Mr.",
+        "999999999999999999",
+        "31/31/9999",
+        "Feb",
+        "29",
+        "the",
+        "15th",
+        "by",
+        "million",
+        "billion",
+        "billion",
+        "twenty",
+        "oh",
+        "five",
+        "555-0142",
+        "to respond",
+        "gave me",
+        "days",
+        "notice",
+        "ago",
+        "week from",
+        "el",
+        "pasado",
+        "we'll",
+        "...",
+        "Mi",
+        "calle",
+        "Bank",
+        "of",
+        "oak street",
+        "12",
+        "\u{301}",
+        "🏠",
+        "٣",
+        "ß",
+        "İ",
+        "\n",
+        "within",
+        "years",
     ]);
     prop::collection::vec(words, 0..60).prop_map(|words| words.join(" "))
 }

@@ -68,7 +68,7 @@ impl UrgencyRules {
             }
         }
         let mut reasons: Vec<UrgencyReason> = by_rule.into_values().collect();
-        reasons.extend(deadlines.iter().filter_map(|deadline| self.from_deadline(deadline, today)));
+        reasons.extend(deadlines.iter().filter_map(|deadline| self.nearness(deadline, today)));
         reasons.sort_by_key(|reason| (Reverse(reason.level), reason.code.clone(), reason.span.start));
         reasons.truncate(REASONS_MAX);
         let level = reasons.first().map_or(UrgencyLevel::Routine, |reason| reason.level);
@@ -87,7 +87,7 @@ impl UrgencyRules {
         }
     }
 
-    fn from_deadline(&self, deadline: &Deadline, today: Date) -> Option<UrgencyReason> {
+    fn nearness(&self, deadline: &Deadline, today: Date) -> Option<UrgencyReason> {
         let days = days_between(today, deadline.safe_date);
         let near = &self.near;
         let (code, label, level) = match days {

@@ -2,6 +2,8 @@
 //! points ("court on December third") and periods ("a three day notice last Tuesday"), which
 //! need an anchor. Weekend and holiday rules are only noted, never applied: they differ by court.
 pub(super) mod calendar;
+mod length;
+mod names;
 mod numeric;
 mod period;
 mod tense;

@@ -2,7 +2,8 @@
 //! ends some days after its anchor, the day the paper came; if nobody named that day the period is
 //! counted from the call and the deadline says so.
 use super::calendar::{plus_working_days, spoken};
-use super::time::{Length, Unit, length_at, reading};
+use super::length::{Length, Unit, length_at};
+use super::time::reading;
 use super::{Scene, Tense, build, push_sentence, tense_around};
 use crate::triage::types::{Anchor, Deadline, DeadlineKind};
 use crate::triage::words::Words;
@@ -183,30 +184,6 @@ fn deadline(scene: &Scene<'_>, period: &Period, anchor: Option<usize>) -> Option
     let named = when.map(|when| Anchor { date: when.readings[0].date, span: scene.words.span(when.first, when.past) });
     readings.dedup_by(|later, first| later.date == first.date);
     Some(build(scene, period.kind, readings, assumption, named, (period.first, period.past), label))
-}
-
-impl Length {
-    /// "3 days"
-    fn said(self) -> String {
-        format!("{} {}{}", self.count, self.unit.name(), if self.count == 1 { "" } else { "s" })
-    }
-
-    fn label(self) -> String {
-        format!("{}-{} notice ends", self.count, self.unit.name())
-    }
-}
-
-impl Unit {
-    fn name(self) -> &'static str {
-        match self {
-            Unit::Hour => "hour",
-            Unit::Day => "day",
-            Unit::WorkingDay => "working-day",
-            Unit::Week => "week",
-            Unit::Month => "month",
-            Unit::Year => "year",
-        }
-    }
 }
 
 const PERIODS_MAX: usize = 12;

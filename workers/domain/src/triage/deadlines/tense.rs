@@ -33,7 +33,13 @@ const REACH_WORDS: usize = 12;
 const AFTER_COST: usize = 4;
 
 const AHEAD: &[&str] = &[
-    "hewill", "shewill", "theywill", "wewill", "iwill", "itwill", "youwill",
+    "hewill",
+    "shewill",
+    "theywill",
+    "wewill",
+    "iwill",
+    "itwill",
+    "youwill",
     "will",
     "shall",
     "going",
@@ -80,7 +86,8 @@ const AHEAD: &[&str] = &[
 ];
 
 const BACK: &[&str] = &[
-    "ago", "yesterday",
+    "ago",
+    "yesterday",
     "was",
     "were",
     "got",

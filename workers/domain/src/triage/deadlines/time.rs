@@ -4,9 +4,9 @@
 use jiff::ToSpan;
 use jiff::civil::{Date, Weekday};
 
-use super::calendar::{
-    month_day_ahead, month_day_behind, plus, plus_days, plus_working_days, week_start, weekday_after, weekday_before,
-};
+use super::calendar::{month_day_ahead, month_day_behind, plus, plus_days, week_start, weekday_after, weekday_before};
+use super::length::{Length, length_at};
+use super::names::{month_named, weekday_named};
 use super::numeric::numeric_date;
 use super::tense::Tense;
 use crate::triage::words::Words;
@@ -295,88 +295,6 @@ fn span_from_now(words: &Words<'_>, at: usize, today: Date) -> Option<Read> {
     None
 }
 
-/// A count and a unit: "three days", "a week", "10 business days".
-#[derive(Clone, Copy)]
-pub(super) struct Length {
-    pub(super) count: u32,
-    pub(super) unit: Unit,
-    pub(super) past: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unit {
-    Hour,
-    Day,
-    WorkingDay,
-    Week,
-    Month,
-    Year,
-}
-
-impl Length {
-    pub(super) fn ahead(self, day: Date) -> Option<Date> {
-        self.shifted(day, 1)
-    }
-
-    fn behind(self, day: Date) -> Option<Date> {
-        self.shifted(day, -1)
-    }
-
-    fn shifted(self, day: Date, sign: i64) -> Option<Date> {
-        let count = i64::from(self.count) * sign;
-        match self.unit {
-            // Rounded down: 24 hours from a call at noon may end before noon of the next day.
-            Unit::Hour => plus_days(day, count / 24),
-            Unit::Day => plus_days(day, count),
-            Unit::WorkingDay if sign > 0 => plus_working_days(day, self.count),
-            Unit::WorkingDay => plus_days(day, count),
-            Unit::Week => plus_days(day, count * 7),
-            Unit::Month => plus(day, count.months()),
-            Unit::Year => plus(day, count.years()),
-        }
-    }
-}
-
-pub(super) fn length_at(words: &Words<'_>, at: usize) -> Option<Length> {
-    let (count, mut next) = match words.norm(at) {
-        "a" if matches!(words.norm(at + 1), "couple" | "few") => (2, at + 2 + usize::from(words.norm(at + 2) == "of")),
-        "a" | "an" | "un" | "una" => (1, at + 1),
-        "couple" | "few" => (2, at + 1 + usize::from(words.norm(at + 1) == "of")),
-        _ if words.list.get(at).is_some_and(|word| word.ordinal || word.dollars) => return None,
-        _ => (words.whole(at, COUNT_MAX)?, at + 1),
-    };
-    let mut working = false;
-    if matches!(words.norm(next), "business" | "working" | "court" | "calendar") {
-        working = words.norm(next) != "calendar";
-        next += 1;
-    }
-    let unit = match words.norm(next) {
-        "hour" | "hours" | "hora" | "horas" => Unit::Hour,
-        "day" | "days" | "dia" | "dias" if working => Unit::WorkingDay,
-        "day" | "days" | "dia" | "dias" => Unit::Day,
-        "week" | "weeks" | "semana" | "semanas" => Unit::Week,
-        "month" | "months" | "mes" | "meses" => Unit::Month,
-        "year" | "years" | "ano" | "anos" => Unit::Year,
-        _ => return None,
-    };
-    let mut past = next + 1;
-    let unit = if unit == Unit::Day && matches!(words.norm(past), "habiles" | "laborables") {
-        past += 1;
-        Unit::WorkingDay
-    } else {
-        unit
-    };
-    let most = match unit {
-        Unit::Hour => 24 * 60,
-        Unit::Day => 400,
-        Unit::WorkingDay => 120,
-        Unit::Week => 60,
-        Unit::Month => 36,
-        Unit::Year => 10,
-    };
-    (count <= most).then_some(Length { count, unit, past })
-}
-
 /// "next week", "last week", "the end of the month", "la semana que viene".
 fn week_or_month(words: &Words<'_>, at: usize, today: Date) -> Option<Read> {
     let monday = week_start(today);
@@ -434,40 +352,8 @@ fn day_of_month(words: &Words<'_>, at: usize, today: Date, tense: Tense) -> Opti
     sure(at + 2, found, "no month was said; the nearest such day", None)
 }
 
-pub(super) fn weekday_named(word: &str) -> Option<Weekday> {
-    Some(match word {
-        "monday" | "mondays" | "lunes" => Weekday::Monday,
-        "tuesday" | "tuesdays" | "martes" => Weekday::Tuesday,
-        "wednesday" | "miercoles" => Weekday::Wednesday,
-        "thursday" | "jueves" => Weekday::Thursday,
-        "friday" | "fridays" | "viernes" => Weekday::Friday,
-        "saturday" | "sabado" => Weekday::Saturday,
-        "sunday" | "domingo" => Weekday::Sunday,
-        _ => return None,
-    })
-}
-
-pub(super) fn month_named(word: &str) -> Option<i8> {
-    Some(match word {
-        "january" | "jan" | "enero" => 1,
-        "february" | "feb" | "febrero" => 2,
-        "march" | "mar" | "marzo" => 3,
-        "april" | "apr" | "abril" => 4,
-        "may" | "mayo" => 5,
-        "june" | "jun" | "junio" => 6,
-        "july" | "jul" | "julio" => 7,
-        "august" | "aug" | "agosto" => 8,
-        "september" | "sep" | "sept" | "septiembre" | "setiembre" => 9,
-        "october" | "oct" | "octubre" => 10,
-        "november" | "nov" | "noviembre" => 11,
-        "december" | "dec" | "diciembre" | "dic" => 12,
-        _ => return None,
-    })
-}
-
 const YEAR_MIN: u32 = 1990;
 const YEAR_MAX: u32 = 2100;
-const COUNT_MAX: u32 = 1440;
 const COUNTED: &[&str] = &[
     "floor",
     "street",
