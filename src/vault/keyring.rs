@@ -1,0 +1,187 @@
+//! The data keys, wrapped, in `keyring.json`. Read and written by the supervisor alone.
+//!
+//! The file names every version of every class and the key that wrapped it. It is replaced whole,
+//! with the old one still there until the new one is on disk.
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::rand;
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::provider::{FileKek, KeyProvider, ProviderError, write_private};
+use super::{KeyBytes, KeyClass};
+
+/// Every data key, unwrapped on request.
+pub struct Keyring {
+    path: PathBuf,
+    provider: Box<dyn KeyProvider>,
+    stored: Stored,
+}
+
+/// Why the keyring could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    #[error("could not read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("could not understand {}", path.display())]
+    Parse { path: PathBuf, source: serde_json::Error },
+    #[error("could not use {}: its format is {format}, this program knows 1", path.display())]
+    Format { path: PathBuf, format: u32 },
+    #[error("could not use {}: its keys are wrapped by {wrapped_by}, the key at hand is {at_hand}", path.display())]
+    OtherKek { path: PathBuf, wrapped_by: String, at_hand: String },
+    #[error("could not write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{} holds no {class:?} key", path.display())]
+    Missing { path: PathBuf, class: KeyClass },
+}
+
+impl Keyring {
+    /// Opens `<state_dir>/keys`, making the folder, its key and a data key for each class as needed.
+    pub fn open_or_create(state_dir: &Path) -> Result<Self, KeyringError> {
+        let folder = state_dir.join("keys");
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|source| KeyringError::Write { path: folder.clone(), source })?;
+        let kek = FileKek::open_or_create(&folder.join("kek-0001.key"))?;
+        Self::with_provider(&folder, Box::new(kek))
+    }
+
+    /// Opens what is there and makes nothing: for commands that only read.
+    pub fn open(state_dir: &Path) -> Result<Self, KeyringError> {
+        let folder = state_dir.join("keys");
+        let kek = FileKek::open(&folder.join("kek-0001.key"))?;
+        let path = folder.join("keyring.json");
+        let stored = read(&path)?.ok_or_else(|| KeyringError::Read {
+            path: path.clone(),
+            source: io::Error::from(io::ErrorKind::NotFound),
+        })?;
+        Self { path, provider: Box::new(kek), stored }.checked()
+    }
+
+    fn with_provider(folder: &Path, provider: Box<dyn KeyProvider>) -> Result<Self, KeyringError> {
+        let path = folder.join("keyring.json");
+        let stored =
+            read(&path)?.unwrap_or_else(|| Stored { format: 1, kek: provider.id().to_owned(), keys: BTreeMap::new() });
+        let mut keyring = Self { path, provider, stored }.checked()?;
+        let missing: Vec<_> =
+            KeyClass::ALL.into_iter().filter(|class| !keyring.stored.keys.contains_key(class)).collect();
+        if !missing.is_empty() {
+            missing.into_iter().try_for_each(|class| keyring.add_version(class))?;
+            keyring.write()?;
+        }
+        Ok(keyring)
+    }
+
+    /// All versions of a class's key, newest first.
+    pub fn unwrap(&self, class: KeyClass) -> Result<Vec<KeyBytes>, KeyringError> {
+        let versions =
+            self.stored.keys.get(&class).ok_or_else(|| KeyringError::Missing { path: self.path.clone(), class })?;
+        let unwrapped = versions.iter().rev().map(|wrapped| {
+            let bytes = self.provider.unwrap(&label(class, wrapped.version), &wrapped.wrapped.0)?;
+            Ok(KeyBytes { version: wrapped.version, bytes: *bytes })
+        });
+        unwrapped.collect()
+    }
+
+    /// Adds a version to a class: new values are sealed with it, old ones still open.
+    pub fn rotate(&mut self, class: KeyClass) -> Result<u16, KeyringError> {
+        self.add_version(class)?;
+        self.write()?;
+        Ok(self.stored.keys[&class].last().map_or(0, |newest| newest.version))
+    }
+
+    fn add_version(&mut self, class: KeyClass) -> Result<(), KeyringError> {
+        let versions = self.stored.keys.entry(class).or_default();
+        let version = versions.last().map_or(1, |newest| newest.version + 1);
+        let mut key = Zeroizing::new([0; 32]);
+        rand::fill(&mut *key).map_err(|_| ProviderError::Random)?;
+        let wrapped = self.provider.wrap(&label(class, version), &key)?;
+        versions.push(WrappedKey { version, wrapped: Base64(wrapped) });
+        Ok(())
+    }
+
+    /// Tries one key of each class now rather than when a worker asks for it.
+    fn checked(self) -> Result<Self, KeyringError> {
+        let path = || self.path.clone();
+        if self.stored.format != 1 {
+            return Err(KeyringError::Format { path: path(), format: self.stored.format });
+        }
+        if self.stored.kek != self.provider.id() {
+            let (wrapped_by, at_hand) = (self.stored.kek.clone(), self.provider.id().to_owned());
+            return Err(KeyringError::OtherKek { path: path(), wrapped_by, at_hand });
+        }
+        self.stored.keys.keys().try_for_each(|class| self.unwrap(*class).map(drop))?;
+        Ok(self)
+    }
+
+    fn write(&self) -> Result<(), KeyringError> {
+        let mut text = serde_json::to_vec_pretty(&self.stored).expect("strings and numbers are always JSON");
+        text.push(b'\n');
+        write_private(&self.path, &text).map_err(|source| KeyringError::Write { path: self.path.clone(), source })
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Stored>, KeyringError> {
+    match fs::read(path) {
+        Ok(text) => serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|source| KeyringError::Parse { path: path.to_owned(), source }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(KeyringError::Read { path: path.to_owned(), source }),
+    }
+}
+
+/// Binds a wrapped key to its use: one class's key put in another's place does not unwrap.
+fn label(class: KeyClass, version: u16) -> String {
+    format!("hotline-data-key-v1:{class:?}:{version}")
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    format: u32,
+    /// Id of the key that wrapped all of these.
+    kek: String,
+    /// Oldest version first.
+    keys: BTreeMap<KeyClass, Vec<WrappedKey>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrappedKey {
+    version: u16,
+    wrapped: Base64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Base64(Vec<u8>);
+
+impl Clone for Base64 {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl From<Base64> for String {
+    fn from(bytes: Base64) -> Self {
+        BASE64.encode(&bytes.0)
+    }
+}
+
+impl TryFrom<String> for Base64 {
+    type Error = data_encoding::DecodeError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        BASE64.decode(text.as_bytes()).map(Self)
+    }
+}
