@@ -151,3 +151,6 @@ const DEADLINE_WEIGHT: f32 = 2.0;
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod knowledge_tests;
