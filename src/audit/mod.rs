@@ -1,4 +1,21 @@
-//! The audit trail.
+//! The audit trail: every act, in a chain that shows any change made to it afterwards.
+//!
+//! Workers report events through [`AuditClient`]; the scribe, sole writer, gives each its place and
+//! makes it durable; [`verify`] re-derives the whole chain from the files alone.
+mod chain;
+mod checkpoint;
 mod event;
+mod keys;
+mod record;
+mod segment;
+mod tail;
+mod verify;
 
+pub use chain::{Break, Head};
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use event::*;
+pub use keys::{AuditKeys, OpenError, Sealer};
+pub use record::{Compliance, FORMAT, NO_HASH, Origin, Record};
+pub use segment::{LINE_BYTES_MAX, LOCK_FILE, LineError, Lines, Segment, segments};
+pub use tail::{TailError, tail};
+pub use verify::{FirstBad, Report, VerifyError, verify};

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 pub use aad::Aad;
 pub use class::KeyClass;
 pub use keyring::{Keyring, KeyringError};
+pub(crate) use provider::write_private;
 pub use provider::{FileKek, KeyProvider, ProviderError};
 
 pub use crate::wire::KeyBytes;

@@ -122,8 +122,8 @@ fn create(path: &Path) -> Result<(), ProviderError> {
 }
 
 /// Writes a file of mode 0600 whole or not at all, and makes it last.
-pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().ok_or_else(|| io::Error::other("a key file needs a folder"))?;
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().ok_or_else(|| io::Error::other("a file needs a folder"))?;
     let part = path.with_extension("part");
     match fs::remove_file(&part) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -1,0 +1,133 @@
+//! One line of the log: an event with its place in the chain.
+//!
+//! A line is RFC 8785 canonical JSON (sorted keys, shortest escapes, integers below 2^53), so any
+//! program can recompute its hash: SHA-256 of `hotline-audit-v1`, a zero byte, and the record without
+//! `hash`. `prevHash` is inside, so a record speaks for all before it.
+use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::event::{Event, EventType, Outcome, Severity};
+use super::keys::Sealer;
+
+/// A record as it stands in the log. The fields are in the order of their names: that is what makes
+/// the line canonical.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Record {
+    pub action: String,
+    pub actor: String,
+    pub compliance: Compliance,
+    /// Sealed, base64; empty if there were none.
+    pub details: String,
+    /// Follows from the source and its number: a record sent twice has one id.
+    pub event_id: String,
+    pub event_type: EventType,
+    pub format: u32,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hash: String,
+    pub outcome: Outcome,
+    pub prev_hash: String,
+    pub request_id: String,
+    pub seq: u64,
+    pub severity: Severity,
+    pub source: String,
+    pub source_number: u64,
+    pub subject: String,
+    /// RFC 3339, milliseconds, UTC.
+    pub timestamp: String,
+}
+
+/// What the record can vouch for; computed, never assumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compliance {
+    /// Health information is in the details.
+    pub hipaa: bool,
+    /// The chain was whole when this was written and the details are sealed.
+    pub simtron: bool,
+    /// Money or books are affected.
+    pub sox: bool,
+}
+
+/// Where an event comes from: a process in one of its lives, and the event's number there.
+#[derive(Clone, Copy)]
+pub struct Origin<'a> {
+    pub source: &'a str,
+    pub number: u64,
+}
+
+impl Record {
+    /// Gives an event its place: after `prev_hash`, with its details sealed and its hash computed.
+    pub fn link(event: &Event, origin: Origin<'_>, seq: u64, prev_hash: &str, sealer: &Sealer, intact: bool) -> Self {
+        let details = if event.details.is_empty() {
+            String::new()
+        } else {
+            sealer.seal(seq, origin.source, origin.number, event.details.as_bytes())
+        };
+        let mut record = Self {
+            action: event.action.clone(),
+            actor: event.actor.clone(),
+            compliance: Compliance { hipaa: event.contains_phi, simtron: intact, sox: event.affects_financials },
+            details,
+            event_id: event_id(origin),
+            event_type: event.event_type,
+            format: FORMAT,
+            hash: String::new(),
+            outcome: event.outcome,
+            prev_hash: prev_hash.to_owned(),
+            request_id: event.request_id.clone(),
+            seq,
+            severity: event.severity,
+            source: origin.source.to_owned(),
+            source_number: origin.number,
+            subject: event.subject.clone(),
+            timestamp: rfc3339(event.at_ms),
+        };
+        record.hash = record.computed_hash();
+        record
+    }
+
+    /// The line without its line feed.
+    pub fn canonical(&self) -> String {
+        serde_json::to_string(self).expect("strings and integers are always JSON")
+    }
+
+    /// The hash that the other fields give.
+    pub fn computed_hash(&self) -> String {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(b"hotline-audit-v1\0");
+        if self.hash.is_empty() {
+            context.update(self.canonical().as_bytes());
+        } else {
+            context.update(Self { hash: String::new(), ..self.clone() }.canonical().as_bytes());
+        }
+        HEXLOWER.encode(context.finish().as_ref())
+    }
+}
+
+/// An id in the form of a UUID (version 8: its maker's own recipe).
+fn event_id(origin: Origin<'_>) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(b"hotline-audit-event-v1\0");
+    context.update(origin.source.as_bytes());
+    context.update(&[0]);
+    context.update(&origin.number.to_le_bytes());
+    let mut id: [u8; 16] = context.finish().as_ref()[..16].try_into().expect("a digest of 32 bytes has 16");
+    id[6] = id[6] & 0x0f | 0x80;
+    id[8] = id[8] & 0x3f | 0x80;
+    let hex = HEXLOWER.encode(&id);
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+fn rfc3339(at_ms: i64) -> String {
+    let at = Timestamp::from_millisecond(at_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// Version of the line's fields.
+pub const FORMAT: u32 = 1;
+
+/// `prevHash` of the first record.
+pub const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";

@@ -1,0 +1,174 @@
+//! Re-derives the chain from the files and names the first record that does not fit.
+//!
+//! Needs no key and no running service. It reads a log that is being written, too: what the scribe
+//! has not finished yet is not held against it. With the key it also checks who made the checkpoint.
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::chain::{Break, Head};
+use super::checkpoint::{Checkpoint, CheckpointError};
+use super::keys::AuditKeys;
+use super::segment::{LOCK_FILE, LineError, Segment, segments};
+use crate::sys;
+
+/// A log in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    pub records: u64,
+    pub last_hash: String,
+    pub segments: u64,
+    /// Up to here a cut tail would have been missed.
+    pub checkpoint_seq: u64,
+    /// The key was at hand and the checkpoint is ours.
+    pub checkpoint_authenticated: bool,
+}
+
+/// Where the log stops making sense.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FirstBad {
+    pub file: String,
+    /// From 1; 0 if the file as a whole is wrong.
+    pub line: u64,
+    /// The record that should be there.
+    pub seq: u64,
+    pub reason: String,
+}
+
+/// Why there is no good report.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    #[error("the audit log is not in order: {} line {} (record {}): {}", .0.file, .0.line, .0.seq, .0.reason)]
+    Bad(FirstBad),
+    #[error("could not read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// Checks the log in `folder` (`<state_dir>/audit`), with its checkpoints.
+pub fn verify(folder: &Path, keys: Option<&AuditKeys>) -> Result<Report, VerifyError> {
+    let failed = |source| VerifyError::Read { path: folder.to_owned(), source };
+    // First the checkpoints: a log that grows meanwhile is then only further than they say.
+    let checkpoints = match Checkpoint::read_all(folder) {
+        Err(CheckpointError::Malformed { path }) => {
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            return Err(bad(file, 0, 0, "not a checkpoint of this log".to_owned()));
+        }
+        other => other?,
+    };
+    let is_written = is_written(folder).map_err(failed)?;
+    let files = segments(folder).map_err(failed)?;
+    let mut walk = Walk { head: Head::start(), checkpoints: &checkpoints, is_written, position: (String::new(), 0) };
+    walk.check_passed()?;
+    for (index, segment) in files.iter().enumerate() {
+        walk.segment(segment, index + 1 == files.len())?;
+    }
+    let Walk { head, position: (file, line), .. } = walk;
+    let authenticated = check_ends(&checkpoints, &head, keys, !files.is_empty())
+        .map_err(|(name, reason)| bad(if name.is_empty() { file } else { name }, line, head.seq + 1, reason))?;
+    Ok(Report {
+        records: head.seq,
+        last_hash: head.hash,
+        segments: files.len() as u64,
+        checkpoint_seq: checkpoints.iter().map(|(_, checkpoint)| checkpoint.seq).max().unwrap_or(0),
+        checkpoint_authenticated: authenticated,
+    })
+}
+
+struct Walk<'a> {
+    head: Head,
+    checkpoints: &'a [(String, Checkpoint)],
+    is_written: bool,
+    /// File and line last read.
+    position: (String, u64),
+}
+
+impl Walk<'_> {
+    fn segment(&mut self, segment: &Segment, is_last: bool) -> Result<(), VerifyError> {
+        let failed = |source| VerifyError::Read { path: segment.path.clone(), source };
+        self.position = (segment.name(), 0);
+        if segment.first_seq != self.head.seq + 1 {
+            let order = Break::Order { expected: self.head.seq + 1, found: segment.first_seq };
+            return Err(self.bad(order.to_string()));
+        }
+        let mut lines = segment.lines(0).map_err(failed)?;
+        loop {
+            match lines.next() {
+                Ok(None) => return Ok(()),
+                Ok(Some(line)) => {
+                    let followed = self.head.follow(line);
+                    self.position.1 = lines.line();
+                    if let Err(reason) = followed {
+                        return Err(self.bad(reason.to_string()));
+                    }
+                    self.check_passed()?;
+                }
+                // The scribe is in the middle of writing it.
+                Err(LineError::Torn { .. }) if is_last && self.is_written => return Ok(()),
+                Err(LineError::Io(source)) => return Err(failed(source)),
+                Err(reason) => {
+                    self.position.1 = lines.line();
+                    return Err(self.bad(reason.to_string()));
+                }
+            }
+        }
+    }
+
+    /// Every checkpoint of this number must name this hash.
+    fn check_passed(&self) -> Result<(), VerifyError> {
+        let (seq, hash) = (self.head.seq, &self.head.hash);
+        match self.checkpoints.iter().find(|(_, passed)| passed.seq == seq && passed.hash != *hash) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let (file, line) = self.position.clone();
+                Err(bad(file, line, seq, format!("the record is not the one that {name} vouches for")))
+            }
+        }
+    }
+
+    fn bad(&self, reason: String) -> VerifyError {
+        let (file, line) = self.position.clone();
+        bad(file, line, self.head.seq + 1, reason)
+    }
+}
+
+/// Whether the log is as long as its checkpoints say, and whether they are ours.
+fn check_ends(
+    checkpoints: &[(String, Checkpoint)],
+    head: &Head,
+    keys: Option<&AuditKeys>,
+    has_segments: bool,
+) -> Result<bool, (String, String)> {
+    if has_segments && checkpoints.is_empty() {
+        return Err(("checkpoint".to_owned(), "the checkpoint is missing".to_owned()));
+    }
+    for (name, checkpoint) in checkpoints {
+        if checkpoint.seq > head.seq {
+            let reason =
+                format!("the log ends here, but {name} knows of {} records: its tail is missing", checkpoint.seq);
+            return Err((String::new(), reason));
+        }
+        if keys.is_some_and(|keys| !checkpoint.is_ours(keys)) {
+            return Err((name.clone(), "the checkpoint was not made with the audit key".to_owned()));
+        }
+    }
+    Ok(keys.is_some() && !checkpoints.is_empty())
+}
+
+/// Whether somebody holds the writer's lock.
+fn is_written(folder: &Path) -> io::Result<bool> {
+    match File::open(folder.join(LOCK_FILE)) {
+        Ok(file) => Ok(sys::lock_file(file)?.is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn bad(file: String, line: u64, seq: u64, reason: String) -> VerifyError {
+    VerifyError::Bad(FirstBad { file, line, seq, reason })
+}
