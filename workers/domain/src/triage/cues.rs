@@ -1,9 +1,11 @@
 //! Cue phrases: a tiny pattern language over normalised words, compiled once, scanned once a text.
 //!
 //! `word`, `pre*` (prefix), `a|b` (either), `word?` (may be missing), `#` (any number),
-//! `..` (up to three words of the same sentence). A match never crosses a sentence end.
+//! `..` (up to three words of the same sentence, none of them a "not"). A match never crosses a
+//! sentence end.
 use std::collections::HashMap;
 
+use super::negation::is_not;
 use super::words::{Words, normalise};
 
 /// A compiled set. Cues are numbered in the order they were added.
@@ -88,7 +90,7 @@ fn matches(parts: &[Part], words: &Words<'_>, at: usize, limit: usize) -> Option
     let Some((part, rest)) = parts.split_first() else { return Some(at) };
     match part {
         Part::Gap => (0..=GAP_WORDS_MAX)
-            .take_while(|skip| at + skip < limit)
+            .take_while(|skip| at + skip < limit && (*skip == 0 || !is_not(words.norm(at + skip - 1))))
             .find_map(|skip| matches(rest, words, at + skip, limit)),
         Part::Number => {
             let number = at < limit && words.list[at].value.is_some();

@@ -55,14 +55,12 @@ fn person(words: &Words<'_>, at: usize) -> Found {
         })?;
         return name(words, first, past);
     }
-    if TITLES.contains(&words.norm(at)) && words.list[at].capital {
+    if TITLES.contains(&words.norm(at)) {
         let past = capitals(words, at + 1, 3)?;
         return name(words, at + 1, past);
     }
     if ROLES.contains(&words.norm(at)) {
-        let mut first = at + 1;
-        first += usize::from(matches!(words.norm(first), "named" | "is" | "called" | "name" | "se"));
-        first += usize::from(matches!(words.norm(first), "llama"));
+        let first = (at + 1..at + 4).find(|index| !LINKS.contains(&words.norm(*index)))?;
         if TITLES.contains(&words.norm(first)) {
             return None;
         }
@@ -108,7 +106,12 @@ fn organisation(words: &Words<'_>, at: usize) -> Found {
     let mut ends_at = None;
     while past < at + ORGANISATION_WORDS_MAX && past < words.list.len() {
         let part = &words.list[past];
-        let joins = matches!(part.norm.as_str(), "of" | "and" | "de" | "del" | "the") && past > at;
+        let joins = match part.norm.as_str() {
+            "of" | "de" | "del" | "the" => past > at,
+            // "Smith and Sons Realty" is one name, "X Management and Bank of Y" two.
+            "and" => past > at && ends_at.is_none(),
+            _ => false,
+        };
         if part.sentence != word.sentence || (past > at && part.pause) || !(part.capital || joins) {
             break;
         }
@@ -123,7 +126,8 @@ fn organisation(words: &Words<'_>, at: usize) -> Found {
         past = capitals(words, past + 1, 3).unwrap_or(past);
     }
     let first = (at..past).find(|index| !NOT_NAMES.contains(&words.norm(*index)))?;
-    if past - first < 2 && !matches!(words.norm(past), "") && words.norm(first) != "walmart" {
+    // "Bank" or "Court" alone names nobody.
+    if past - first < 2 {
         return None;
     }
     let value = words.span(first, past).text;
@@ -294,6 +298,7 @@ const ROLES: &[&str] = &[
     "hermano",
     "hermana",
 ];
+const LINKS: &[&str] = &["named", "is", "called", "name", "whose", "es", "se", "llama", "nombre"];
 const PHONE_WORDS: &[&str] = &["phone", "number", "call", "telefono", "numero", "celular", "cell", "reach"];
 const STREETS: &[&str] = &[
     "street",

@@ -153,4 +153,6 @@ const DEADLINE_WEIGHT: f32 = 2.0;
 mod tests;
 
 #[cfg(test)]
+mod entity_tests;
+#[cfg(test)]
 mod knowledge_tests;

@@ -4,6 +4,11 @@
 use super::cues::Hit;
 use super::words::Words;
 
+/// Words that turn a sentence round; a cue's gap may not swallow one ("he .. hit" is not "he never hit").
+pub(super) fn is_not(word: &str) -> bool {
+    NOT.contains(&word)
+}
+
 pub(super) fn denied(words: &Words<'_>, hit: Hit) -> bool {
     let (begin, _) = words.sentence_of(hit.first);
     let from = hit.first.saturating_sub(REACH_WORDS).max(begin);
@@ -12,7 +17,7 @@ pub(super) fn denied(words: &Words<'_>, hit: Hit) -> bool {
         if words.list.get(at + 1).is_some_and(|next| next.pause) || CLAUSE_ENDS.contains(&words.norm(at)) {
             return false;
         }
-        if NOT.contains(&words.norm(at)) {
+        if is_not(words.norm(at)) {
             return !HEDGES.contains(&words.norm(at + 1)) && !doubted(words, at, begin);
         }
     }
@@ -31,6 +36,12 @@ const NOT: &[&str] = &[
     "not", "no", "never", "didnt", "doesnt", "dont", "isnt", "wasnt", "arent", "werent", "hasnt", "havent", "wont",
     "nobody", "without", "nunca", "jamas", "nadie", "ni", "sin",
 ];
-const HEDGES: &[&str] =
-    &["only", "sure", "just", "longer", "yet", "idea", "clue", "solo", "todavia", "aun", "why", "if"];
-const CLAUSE_ENDS: &[&str] = &["but", "because", "and", "so", "pero", "porque", "y", "if", "until", "si"];
+/// After (or before) a "not" these make it doubt or complaint: "not sure", "would not stop hitting".
+const HEDGES: &[&str] = &[
+    "only", "sure", "just", "longer", "yet", "idea", "clue", "why", "if", "that", "stop", "stopped", "stops", "quit",
+    "care", "believe", "matter", "let", "leave", "allow", "help", "solo", "todavia", "aun", "deja", "para", "creo",
+];
+const CLAUSE_ENDS: &[&str] = &[
+    "but", "because", "and", "so", "if", "until", "when", "while", "after", "before", "since", "that", "why", "how",
+    "pero", "porque", "y", "si", "cuando", "que", "hasta", "desde",
+];

@@ -98,14 +98,14 @@ fn macro_f1(triage: &Triage, set: &str) -> (f64, Vec<String>) {
 fn issues_of_the_tuned_calls_do_not_regress() {
     let (f1, misses) = macro_f1(&triage(), "tuned");
     println!("tuned macro-F1 {f1:.3}\n{}", misses.join("\n"));
-    assert!(f1 >= 0.9, "macro-F1 {f1:.3}\n{}", misses.join("\n"));
+    assert!(f1 >= 0.95, "macro-F1 {f1:.3}\n{}", misses.join("\n"));
 }
 
 #[test]
 fn issues_of_calls_never_tuned_on_are_mostly_found() {
     let (f1, misses) = macro_f1(&triage(), "held-out");
     println!("held-out macro-F1 {f1:.3}\n{}", misses.join("\n"));
-    assert!(f1 >= 0.7, "macro-F1 {f1:.3}\n{}", misses.join("\n"));
+    assert!(f1 >= 0.85, "macro-F1 {f1:.3}\n{}", misses.join("\n"));
 }
 
 #[test]
@@ -243,6 +243,9 @@ fn a_denial_lowers_a_reason_and_never_drops_it() {
         "I'm not sure if he hit me or I fell.",
         "I am no longer safe, he hit me.",
         "I did not call, he hit me.",
+        "He would not stop hitting me.",
+        "I don't know why he hit me.",
+        "It is not that he hit me hard.",
     ] {
         assert_eq!(level(doubt), UrgencyLevel::Emergency, "{doubt}");
     }

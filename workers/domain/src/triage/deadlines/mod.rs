@@ -130,7 +130,8 @@ fn kind_near(scene: &Scene<'_>, when: &When, missed: bool) -> Option<DeadlineKin
     let before = || {
         let short = end - begin <= SHORT_SENTENCE_WORDS;
         let (from, to) = words.sentence_of(begin.checked_sub(1)?);
-        short.then(|| in_range(from, to)).flatten()
+        // A date that stands alone goes with a hearing or an expiry named before, hardly with a debt.
+        short.then(|| in_range(from, to)).flatten().filter(|(_, kind)| CARRIED.contains(kind))
     };
     here.or_else(before).map(|(_, kind)| kind)
 }
@@ -204,6 +205,8 @@ const EXPRESSIONS_MAX: usize = 200;
 const DEADLINES_MAX: usize = 24;
 /// Older than this a missed date no longer presses.
 const MISSED_DAYS_MAX: i64 = 60;
+const CARRIED: &[DeadlineKind] =
+    &[DeadlineKind::Hearing, DeadlineKind::Answer, DeadlineKind::CheckIn, DeadlineKind::Expiry, DeadlineKind::MoveOut];
 const KIND_COST_MAX: usize = 16;
 const SHORT_SENTENCE_WORDS: usize = 10;
 
