@@ -51,13 +51,14 @@ impl Program {
 
 /// Starts `program` with `handed[i]` as its descriptor 3 + i, standard streams as ours, and nothing else.
 pub fn spawn(program: &Program, handed: &[BorrowedFd<'_>]) -> io::Result<Spawned> {
-    // Out of the way of the numbers they are going to get, so that no dup2 closes one of them.
+    // Out of the way of the numbers that are given out, so that no dup2 closes one of them or the program.
     let first_free = CONTROL_FD + RawFd::try_from(handed.len()).map_err(io::Error::other)?;
     let moved = handed.iter().map(|fd| duplicate_above(*fd, first_free)).collect::<io::Result<Vec<OwnedFd>>>()?;
+    let image = duplicate_above(program.file.as_fd(), first_free)?;
     let from: Vec<RawFd> = moved.iter().map(AsRawFd::as_raw_fd).collect();
     let argv = [program.name.as_ptr(), ptr::null()];
-    // Workers get their settings over the wire; the environment would only carry secrets along.
-    let envp = [c"RUST_BACKTRACE=0".as_ptr(), ptr::null()];
+    let environment = handed_on()?;
+    let envp: Vec<_> = environment.iter().map(|entry| entry.as_ptr()).chain([ptr::null()]).collect();
     let nothing = SigSet::empty();
 
     // SAFETY: this process has one thread (the supervisor never makes another), and the child calls only
@@ -72,7 +73,7 @@ pub fn spawn(program: &Program, handed: &[BorrowedFd<'_>]) -> io::Result<Spawned
             // SAFETY: all pointers are to NUL-terminated data that lives until the image is replaced.
             unsafe {
                 libc::execveat(
-                    program.file.as_raw_fd(),
+                    image.as_raw_fd(),
                     c"".as_ptr(),
                     argv.as_ptr().cast(),
                     envp.as_ptr().cast(),
@@ -115,6 +116,13 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// Workers get their settings over the wire; the rest of the environment may carry anything.
+fn handed_on() -> io::Result<Vec<CString>> {
+    let present = HANDED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    let entries = present.map(|(name, value)| [name.as_bytes(), b"=", value.as_encoded_bytes()].concat());
+    entries.map(|entry| Ok(CString::new(entry)?)).collect()
+}
+
 fn duplicate_above(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
     let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(lowest))?;
     // SAFETY: the kernel just made this descriptor for us.
@@ -132,6 +140,8 @@ impl Pidfd {
     }
 }
 
+/// Where the first administrator's password is (the path, not the word).
+const HANDED_ON: &[&str] = &["HOTLINE_ADMIN_PASSWORD_FILE"];
 /// What a shell says of a command it cannot execute.
 const EXEC_FAILED: i32 = 126;
 
@@ -139,23 +149,68 @@ const EXEC_FAILED: i32 = 126;
 mod tests {
     use super::super::{Ended, pair};
     use super::*;
+    use std::fs;
     use std::io::Read;
+    use std::os::unix::fs::MetadataExt;
+    use std::path::PathBuf;
 
+    use nix::unistd::{dup2_stdin, pipe};
+
+    /// `cat` without arguments reads what we make its standard input, so it lives until we let it go.
     #[test]
     fn a_child_has_its_descriptors_in_place_and_no_others() {
-        let _leak_candidate = File::open("/dev/null").unwrap();
-        let (ours, theirs) = pair().unwrap();
-        let ls = Program::open(Path::new("/bin/ls")).unwrap();
-        // `ls` without arguments cannot be told to look at its descriptors, so count what `sh` sees.
-        drop(ls);
-        let shell = Program::open(Path::new("/bin/true")).unwrap();
-        let child = spawn(&shell, &[theirs.as_fd()]).unwrap();
-        drop(theirs);
+        let (stdin, hold) = pipe().unwrap();
+        dup2_stdin(&stdin).unwrap();
+        let leak = File::open("/dev/null").unwrap();
+        fcntl(&leak, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+        let (mut ours, theirs) = pair().map(|(ours, theirs)| (File::from(ours), File::from(theirs))).unwrap();
+        let board = tempfile::tempfile().unwrap();
+        drop(stdin);
+        fcntl(&hold, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+
+        let cat = Program::open(Path::new("/bin/cat")).unwrap();
+        let child = spawn(&cat, &[theirs.as_fd(), board.as_fd()]).unwrap();
+        let proc = PathBuf::from(format!("/proc/{}", child.pid));
+        while !fs::read_link(proc.join("exe")).unwrap().ends_with("cat") {
+            std::thread::yield_now();
+        }
+        let mut open: Vec<String> = fs::read_dir(proc.join("fd"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        open.sort();
+        assert_eq!(open, ["0", "1", "2", "3", "4"]);
+        let inode = |number: RawFd| fs::metadata(proc.join(format!("fd/{number}"))).unwrap().ino();
+        assert_eq!(inode(CONTROL_FD), theirs.metadata().unwrap().ino());
+        assert_eq!(inode(BOARD_FD), board.metadata().unwrap().ino());
+
+        let status = fs::read_to_string(proc.join("status")).unwrap();
+        let signals = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            u64::from_str_radix(line.trim_start_matches(':').trim(), 16).unwrap()
+        };
+        assert_eq!(signals("SigBlk"), 0, "no signal is blocked");
+        assert_eq!(signals("SigIgn") & (1 << (libc::SIGPIPE - 1)), 0, "ours is ignored, the child's is not");
+
+        let environment = fs::read_to_string(proc.join("environ")).unwrap();
+        assert!(!environment.contains("PATH="), "the environment stays here: {environment:?}");
+
+        drop((hold, theirs));
         assert_eq!(child.pidfd.wait().unwrap(), Ended::Exited(0));
         // The child held the only other end: its exit is our end of file.
-        let mut rest = Vec::new();
-        File::from(ours).read_to_end(&mut rest).unwrap();
-        assert!(rest.is_empty());
+        assert_eq!(ours.read(&mut [0; 1]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_program_that_is_exchanged_on_disk_goes_on_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("worker");
+        fs::copy("/bin/true", &path).unwrap();
+        let program = Program::open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::copy("/bin/false", &path).unwrap();
+        let child = spawn(&program, &[]).unwrap();
+        assert_eq!(child.pidfd.wait().unwrap(), Ended::Exited(0));
     }
 
     #[test]

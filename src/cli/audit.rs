@@ -1,0 +1,118 @@
+//! `hotline audit verify|tail`: works on the files alone, whether the service runs or not.
+//!
+//! Verifying needs no key. Where the keyring can be read (the service's own user), checkpoints are
+//! authenticated too and the details of records are shown; elsewhere they stay sealed.
+use std::path::Path;
+use std::process::ExitCode as Code;
+
+use hotline::audit::{self, AuditKeys, FirstBad, VerifyError};
+use hotline::config::Config;
+use hotline::vault::{KeyClass, Keyring};
+use serde_json::{Value, json};
+
+use super::output::{print, table};
+
+#[derive(clap::Subcommand)]
+pub(super) enum AuditCommand {
+    /// Prove that no record was changed, removed, repeated or moved; name the first bad one.
+    Verify,
+    /// Show the newest records.
+    Tail {
+        /// How many.
+        #[arg(short = 'n', long = "lines", default_value_t = 20, value_name = "COUNT")]
+        count: u32,
+    },
+}
+
+pub(super) fn run(config: &Config, command: &AuditCommand, json: bool) -> anyhow::Result<Code> {
+    let folder = config.paths.state_dir.join("audit");
+    let keys = keys_if_allowed(&config.paths.state_dir);
+    match command {
+        AuditCommand::Verify => verify(&folder, keys.as_ref(), json),
+        AuditCommand::Tail { count } => tail(&folder, *count as usize, keys.as_ref(), json),
+    }
+}
+
+/// Exit code 0 for a log in order, 1 for one that is not.
+fn verify(folder: &Path, keys: Option<&AuditKeys>, json: bool) -> anyhow::Result<Code> {
+    match audit::verify(folder, keys) {
+        Ok(report) => {
+            let mut shown = serde_json::to_value(&report)?;
+            shown["ok"] = true.into();
+            print(&if json {
+                shown.to_string()
+            } else {
+                let how = if report.checkpoint_authenticated { "authenticated" } else { "not authenticated (no key)" };
+                format!(
+                    "in order: {} records in {} segments, checkpoint at {} {how}\nlast hash {}",
+                    report.records, report.segments, report.checkpoint_seq, report.last_hash
+                )
+            })?;
+            Ok(Code::SUCCESS)
+        }
+        Err(VerifyError::Bad(bad)) => {
+            print(&if json { json!({ "ok": false, "firstBad": bad }).to_string() } else { complaint(&bad) })?;
+            Ok(Code::FAILURE)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn complaint(bad: &FirstBad) -> String {
+    format!("NOT in order\nfile    {}\nline    {}\nrecord  {}\nreason  {}", bad.file, bad.line, bad.seq, bad.reason)
+}
+
+fn tail(folder: &Path, count: usize, keys: Option<&AuditKeys>, json: bool) -> anyhow::Result<Code> {
+    let records = audit::tail(folder, count, keys)?;
+    if records.is_empty() {
+        eprintln!("hotline: no records in {}", folder.display());
+        return Ok(Code::SUCCESS);
+    }
+    print(&if json { records.iter().map(|record| format!("{record}\n")).collect() } else { page(&records) })?;
+    Ok(Code::SUCCESS)
+}
+
+fn page(records: &[Value]) -> String {
+    let mut rows =
+        vec![["SEQ", "WHEN", "ACTION", "OUTCOME", "ACTOR", "SUBJECT", "DETAILS"].map(str::to_owned).to_vec()];
+    rows.extend(records.iter().map(row));
+    table(&rows)
+}
+
+fn row(record: &Value) -> Vec<String> {
+    let text = |name: &str| record[name].as_str().unwrap_or("-").to_owned();
+    let details = match &record["details"] {
+        Value::String(sealed) if sealed.is_empty() => "-".to_owned(),
+        Value::String(_) => "(sealed)".to_owned(),
+        Value::Null => "(unreadable: see `hotline audit verify`)".to_owned(),
+        open => open.to_string(),
+    };
+    let seq = record["seq"].as_u64().map_or_else(|| "?".to_owned(), |seq| seq.to_string());
+    vec![seq, text("timestamp"), text("action"), text("outcome"), text("actor"), text("subject"), details]
+}
+
+/// The keyring is for its owner's eyes; whoever cannot read it gets sealed details.
+fn keys_if_allowed(state_dir: &Path) -> Option<AuditKeys> {
+    let keyring = Keyring::open(state_dir).ok()?;
+    AuditKeys::new(keyring.unwrap(KeyClass::Audit).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sealed_opened_and_unreadable_details_are_told_apart() {
+        let record = |details: Value| json!({ "seq": 7, "action": "case.read", "details": details });
+        let shown = |details| row(&record(details)).pop().unwrap();
+        assert_eq!(shown(json!("c2VhbGVk")), "(sealed)");
+        assert_eq!(shown(json!("")), "-");
+        assert_eq!(shown(json!({ "why": "asked" })), r#"{"why":"asked"}"#);
+        assert!(row(&json!({ "unreadable": true })).pop().unwrap().contains("audit verify"));
+    }
+
+    #[test]
+    fn without_a_keyring_details_stay_sealed() {
+        assert!(keys_if_allowed(tempfile::tempdir().unwrap().path()).is_none());
+    }
+}

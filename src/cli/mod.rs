@@ -1,0 +1,144 @@
+//! The command line: what people and scripts type. Every command takes `--config` and `--json`.
+//!
+//! Offline commands read files; online ones ask the running supervisor over the admin socket, or the
+//! service itself over HTTPS. Nothing secret is ever an argument.
+mod admin;
+mod audit;
+mod call;
+mod health;
+mod https;
+mod output;
+mod settings;
+mod status;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode as Code;
+
+use clap::{Parser, Subcommand};
+use hotline::lifecycle::ExitCode;
+use hotline::wire::BUILD_ID;
+
+use crate::supervisor;
+
+/// The HTTPS service of a legal hotline.
+#[derive(Parser)]
+#[command(name = "hotline", version = env!("CARGO_PKG_VERSION"))]
+struct Arguments {
+    /// Settings to use; else $HOTLINE_CONFIG, config/hotline.toml, /etc/hotline/hotline.toml, built-in defaults.
+    #[arg(long, global = true, value_name = "FILE", env = "HOTLINE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Answer in JSON, for programs.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service; prints `ready https://ADDRESS` when every slot serves.
+    Serve,
+    /// Name every mistake in the settings at once, without starting anything.
+    CheckConfig {
+        /// As --config.
+        file: Option<PathBuf>,
+    },
+    /// Show slots, pids, phases, restarts, connections, memory.
+    Status,
+    /// Ask the service whether it can do its work: exit code 0 or 1.
+    Health {
+        /// `https://host:port[/path]`; else the running service of these settings.
+        url: Option<String>,
+    },
+    /// Make a bearer token for automation. The act is recorded.
+    Token(token::TokenArguments),
+    /// Place a recording as a call and show the case that comes of it.
+    Call(call::CallArguments),
+    /// Read or prove the audit log.
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
+    },
+    /// Show version and build.
+    Version,
+}
+
+/// Runs what was typed.
+pub(crate) fn run() -> Code {
+    let arguments = Arguments::parse();
+    match dispatch(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("hotline: {error:#}");
+            Code::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
+    let Arguments { config: file, json, command } = arguments;
+    match command {
+        Command::Version => version(json),
+        Command::CheckConfig { file: named } => settings::check(named.or(file), json),
+        command => {
+            let config = match settings::load(file) {
+                Ok(config) => config,
+                Err(errors) => {
+                    eprintln!("{errors}");
+                    return Ok(ExitCode::BadConfig.into());
+                }
+            };
+            match command {
+                Command::Serve => serve(config),
+                Command::Status => status::show(&config, json),
+                Command::Health { url } => health::ask(&config, url.as_deref(), json),
+                Command::Token(arguments) => token::mint(&config, &arguments, json),
+                Command::Call(arguments) => call::place(&config, &arguments, json),
+                Command::Audit { command } => audit::run(&config, &command, json),
+                Command::CheckConfig { .. } | Command::Version => Ok(Code::SUCCESS),
+            }
+        }
+    }
+}
+
+fn serve(config: hotline::config::Config) -> anyhow::Result<Code> {
+    match supervisor::run(config) {
+        Ok(code) => Ok(code.into()),
+        Err(error) => {
+            eprintln!("hotline: {error}");
+            Ok(error.exit_code().into())
+        }
+    }
+}
+
+fn version(json: bool) -> anyhow::Result<Code> {
+    let version = env!("CARGO_PKG_VERSION");
+    let text = if json {
+        serde_json::json!({ "version": version, "build": BUILD_ID }).to_string()
+    } else {
+        format!("hotline {version} (build {BUILD_ID})")
+    };
+    output::print(&text)?;
+    Ok(Code::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn options_for_all_commands_go_before_or_after() {
+        for line in [["hotline", "--json", "status"], ["hotline", "status", "--json"]] {
+            assert!(Arguments::try_parse_from(line).unwrap().json);
+        }
+        let line = ["hotline", "audit", "tail", "-n", "5", "--config", "x.toml"];
+        assert_eq!(Arguments::try_parse_from(line).unwrap().config, Some(PathBuf::from("x.toml")));
+    }
+}

@@ -1,0 +1,47 @@
+//! Where the settings come from, and `check-config`.
+use std::path::{Path, PathBuf};
+use std::process::ExitCode as Code;
+
+use hotline::config::{Config, ConfigErrors, LoadFrom};
+use hotline::lifecycle::ExitCode;
+
+use super::output::print;
+
+/// The settings of the file that was named, or of the first that is found, or the built-in defaults.
+pub(super) fn load(named: Option<PathBuf>) -> Result<Config, ConfigErrors> {
+    Config::load(LoadFrom::file_or_defaults(find(named)))
+}
+
+/// `hotline check-config [FILE]`: exit code 78 and every mistake, or silence and 0.
+pub(super) fn check(named: Option<PathBuf>, json: bool) -> anyhow::Result<Code> {
+    let file = find(named);
+    let place = file.as_ref().map_or_else(|| "built-in defaults".to_owned(), |file| file.display().to_string());
+    match Config::load(LoadFrom::file_or_defaults(file)) {
+        Ok(_) => {
+            print(&if json {
+                serde_json::json!({ "ok": true, "file": place }).to_string()
+            } else {
+                format!("{place}: no mistakes")
+            })?;
+            Ok(Code::SUCCESS)
+        }
+        Err(errors) => {
+            if json {
+                let mistakes: Vec<&str> = Vec::new();
+                let _ = mistakes;
+                print(&serde_json::json!({ "ok": false, "file": place, "errors": errors.to_string() }).to_string())?;
+            } else {
+                eprintln!("{errors}");
+            }
+            Ok(ExitCode::BadConfig.into())
+        }
+    }
+}
+
+fn find(named: Option<PathBuf>) -> Option<PathBuf> {
+    let usual = || USUAL_PLACES.iter().map(Path::new).find(|file| file.exists()).map(Path::to_owned);
+    named.or_else(usual)
+}
+
+/// A clone's own settings before the machine's.
+const USUAL_PLACES: [&str; 2] = ["config/hotline.toml", "/etc/hotline/hotline.toml"];

@@ -1,0 +1,48 @@
+//! `hotline status`: who lives in which slot and how they are.
+use std::process::ExitCode as Code;
+
+use hotline::config::Config;
+
+use super::admin;
+use super::output::{bytes, print, seconds, table};
+use crate::supervisor::protocol::{Status, WorkerStatus};
+
+pub(super) fn show(config: &Config, json: bool) -> anyhow::Result<Code> {
+    let status = admin::status(&config.paths.run_dir)?;
+    print(&if json { serde_json::to_string(&status)? } else { page(&status) })?;
+    Ok(Code::SUCCESS)
+}
+
+fn page(status: &Status) -> String {
+    let supervisor = &status.supervisor;
+    let mut rows = vec![HEADING.map(str::to_owned).to_vec()];
+    rows.extend(status.workers.iter().map(row));
+    format!(
+        "hotline {}, pid {}, up {}, https://{}, metrics http://{}/metrics\n\n{}",
+        supervisor.version,
+        supervisor.pid,
+        seconds(supervisor.uptime_seconds),
+        status.address,
+        status.metrics,
+        table(&rows)
+    )
+}
+
+fn row(worker: &WorkerStatus) -> Vec<String> {
+    let phase = if worker.degraded { format!("{} (degraded)", worker.phase) } else { worker.phase.clone() };
+    vec![
+        worker.slot.clone(),
+        worker.role.clone(),
+        worker.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+        phase,
+        worker.restarts.to_string(),
+        seconds(worker.uptime_seconds),
+        worker.connections.to_string(),
+        worker.backlog.to_string(),
+        bytes(worker.rss_bytes),
+        worker.last_end.clone(),
+    ]
+}
+
+const HEADING: [&str; 10] =
+    ["SLOT", "ROLE", "PID", "PHASE", "RESTARTS", "UPTIME", "CONNECTIONS", "BACKLOG", "MEMORY", "LAST END"];
