@@ -54,3 +54,29 @@ pub struct Event {
     /// Money or books are affected.
     pub affects_financials: bool,
 }
+
+impl Event {
+    /// The part that is too long for the log, if any.
+    pub fn over_limit(&self) -> Option<&'static str> {
+        let parts = [
+            ("action", &self.action, NAME_BYTES_MAX),
+            ("actor", &self.actor, NAME_BYTES_MAX),
+            ("subject", &self.subject, NAME_BYTES_MAX),
+            ("request id", &self.request_id, NAME_BYTES_MAX),
+            ("details", &self.details, DETAILS_BYTES_MAX),
+        ];
+        parts.into_iter().find(|(_, text, bytes_max)| text.len() > *bytes_max).map(|(name, ..)| name)
+    }
+
+    /// About what it takes in a frame; never less.
+    pub fn bytes(&self) -> usize {
+        let texts = [&self.action, &self.actor, &self.subject, &self.request_id, &self.details];
+        texts.iter().map(|text| text.len() + 9).sum::<usize>() + 32
+    }
+}
+
+/// Ids and verbs, not prose.
+pub const NAME_BYTES_MAX: usize = 256;
+
+/// A record names what happened; it is not where content is kept.
+pub const DETAILS_BYTES_MAX: usize = 64 << 10;

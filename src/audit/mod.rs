@@ -4,6 +4,7 @@
 //! makes it durable; [`verify`] re-derives the whole chain from the files alone.
 mod chain;
 mod checkpoint;
+mod client;
 mod event;
 mod keys;
 mod record;
@@ -13,6 +14,7 @@ mod verify;
 
 pub use chain::{Break, Head};
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use client::{AuditClient, AuditError, Ticket};
 pub use event::*;
 pub use keys::{AuditKeys, OpenError, Sealer};
 pub use record::{Compliance, FORMAT, NO_HASH, Origin, Record};

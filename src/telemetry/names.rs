@@ -82,6 +82,8 @@ metrics! {
     Gauge AUDIT_QUEUE_RECORDS = "hotline_audit_queue_records";
     /// Records refused because the queue was full or the scribe too long away.
     Counter AUDIT_REFUSED = "hotline_audit_refused_total";
+    /// Seconds from sending records to their being on disk.
+    Histogram AUDIT_WAIT_SECONDS = "hotline_audit_wait_seconds";
     /// Connections made to the scribe.
     Counter AUDIT_CONNECTS = "hotline_audit_connects_total";
 

@@ -58,6 +58,7 @@ const BUCKETS: &[(&str, &[f64])] = &[
     (names::HTTP_REQUEST_SECONDS, SECONDS),
     (names::AUDIT_COMMIT_SECONDS, SECONDS),
     (names::AUDIT_WAIT_SECONDS, SECONDS),
+    (names::AUDIT_WAIT_SECONDS, SECONDS),
     (names::STORE_COMMIT_SECONDS, SECONDS),
     (names::AUDIT_BATCH_RECORDS, BATCH),
     (names::STORE_BATCH_WRITES, BATCH),

@@ -36,7 +36,7 @@ impl Header {
 
 pub(super) fn seal(key: &[u8; 32], header: Header, aad: &Aad<'_>, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
     let mut nonce = [0; NONCE_LEN];
-    rand::fill(&mut nonce).map_err(|_| VaultError::Seal)?;
+    rand::fill(&mut nonce).map_err(|_| VaultError::Random)?;
     let mut sealed = Vec::with_capacity(plain.len() + OVERHEAD_BYTES);
     sealed.extend_from_slice(&header.bytes());
     sealed.extend_from_slice(&nonce);
@@ -44,7 +44,7 @@ pub(super) fn seal(key: &[u8; 32], header: Header, aad: &Aad<'_>, plain: &[u8]) 
     let bound = aead::Aad::from(aad.bytes(&header.bytes()));
     let tag = gcm(key)
         .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), bound, &mut sealed[PLAIN_AT..])
-        .map_err(|_| VaultError::Seal)?;
+        .map_err(|_| VaultError::TooLong)?;
     sealed.extend_from_slice(tag.as_ref());
     Ok(sealed)
 }

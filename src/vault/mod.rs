@@ -12,7 +12,7 @@ mod provider;
 
 use std::collections::BTreeMap;
 
-use aws_lc_rs::{hkdf, hmac};
+use aws_lc_rs::{hkdf, hmac, rand};
 use zeroize::Zeroizing;
 
 pub use aad::Aad;
@@ -41,8 +41,10 @@ pub enum VaultError {
     OtherClass,
     #[error("could not open: changed, or sealed for another place")]
     Refused,
-    #[error("could not seal: the value is too long or no random bytes were to be had")]
-    Seal,
+    #[error("could not seal: the value is too long")]
+    TooLong,
+    #[error("could not have random bytes from the system")]
+    Random,
 }
 
 impl Vault {
@@ -102,6 +104,13 @@ impl Vault {
     fn newest(&self, class: KeyClass) -> Result<&DataKey, VaultError> {
         self.classes.get(&class).and_then(|versions| versions.first()).ok_or(VaultError::NoKey { class })
     }
+}
+
+/// A number nobody can guess, for naming a start of the service.
+pub fn random_u64() -> Result<u64, VaultError> {
+    let mut bytes = [0; 8];
+    rand::fill(&mut bytes).map_err(|_| VaultError::Random)?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 /// One version of a class's key, with its extraction done once.
