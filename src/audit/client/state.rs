@@ -107,7 +107,7 @@ pub(super) enum Work {
         first_number: u64,
         events: Vec<Event>,
     },
-    Sleep,
+    Nothing,
     Stop,
 }
 
