@@ -85,7 +85,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
             let config = match settings::load(file) {
                 Ok(config) => config,
                 Err(errors) => {
-                    eprintln!("{errors}");
+                    eprint!("{errors}");
                     return Ok(ExitCode::BadConfig.into());
                 }
             };

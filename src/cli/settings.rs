@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode as Code;
 
-use hotline::config::{Config, ConfigErrors, LoadFrom};
+use hotline::config::{Config, ConfigErrors, LoadFrom, Mistake};
 use hotline::lifecycle::ExitCode;
 
 use super::output::print;
@@ -27,15 +27,20 @@ pub(super) fn check(named: Option<PathBuf>, json: bool) -> anyhow::Result<Code> 
         }
         Err(errors) => {
             if json {
-                let mistakes: Vec<&str> = Vec::new();
-                let _ = mistakes;
-                print(&serde_json::json!({ "ok": false, "file": place, "errors": errors.to_string() }).to_string())?;
+                let mistakes: Vec<_> = errors.0.iter().map(shown).collect();
+                print(&serde_json::json!({ "ok": false, "file": place, "mistakes": mistakes }).to_string())?;
             } else {
-                eprintln!("{errors}");
+                eprint!("{errors}");
             }
             Ok(ExitCode::BadConfig.into())
         }
     }
+}
+
+fn shown(mistake: &Mistake) -> serde_json::Value {
+    serde_json::json!({
+        "place": mistake.place, "key": mistake.key, "value": mistake.value, "remedy": mistake.remedy,
+    })
 }
 
 fn find(named: Option<PathBuf>) -> Option<PathBuf> {

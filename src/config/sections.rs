@@ -54,11 +54,13 @@ pub struct Paths {
     pub models_dir: PathBuf,
     /// The sourced knowledge base.
     pub knowledge_dir: PathBuf,
+    /// `HOTLINE_ADMIN_PASSWORD_FILE`: the first administrator's password, read on the first start only.
+    pub admin_password_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tls {
-    /// PEM chain; none: a development certificate is made under `<state_dir>/tls` (refused in production unless `development_certificate`).
+    /// PEM chain; none: a self-signed certificate for this machine is made under `<state_dir>/tls`.
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
     pub handshake_deadline_ms: u64,

@@ -9,6 +9,6 @@ mod words;
 
 pub use limits::{close_to_strangers, lock_file, pin_to_cpu, raise_open_files, run_nicely};
 pub use net::{listen_tcp_reuseport, listen_unix, pair, peer_uid};
-pub use process::{Ended, Pidfd, Signals, Signal, set_name};
-pub use spawn::{CONTROL_FD, BOARD_FD, LISTENER_FD, Program, Spawned, inherited, spawn};
+pub use process::{Ended, Pidfd, Signal, Signals, set_name};
+pub use spawn::{BOARD_FD, CONTROL_FD, LISTENER_FD, Program, Spawned, inherited, spawn};
 pub use words::SharedWords;

@@ -41,6 +41,12 @@ impl Pidfd {
         self.wait_with(WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG)
     }
 
+    /// Whether the child has not yet ended. Reaps nothing.
+    pub fn is_running(&self) -> bool {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        matches!(self.wait_with(flags), Ok(None))
+    }
+
     /// Waits for the end of the child.
     pub fn wait(&self) -> io::Result<Ended> {
         self.wait_with(WaitPidFlag::WEXITED)?.ok_or_else(|| io::Error::other("waited without an answer"))

@@ -1,4 +1,7 @@
 //! What is said on the wire. Every message is plain data; bincode gives it its bytes.
+use std::ffi::CStr;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -18,6 +21,25 @@ pub enum Role {
     Scribe,
 }
 
+impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Background => "background",
+            Self::Scribe => "scribe",
+        }
+    }
+
+    /// What `ps` shows; the kernel keeps 15 bytes.
+    pub fn process_name(self) -> &'static CStr {
+        match self {
+            Self::Api => c"hotline-api",
+            Self::Background => c"hotline-backgr",
+            Self::Scribe => c"hotline-scribe",
+        }
+    }
+}
+
 /// A place for a worker: it keeps its listener, its board cell and its name for life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Slot {
@@ -25,6 +47,12 @@ pub struct Slot {
     pub index: u16,
     /// Position of this slot's cell on the board; unique over all roles.
     pub cell: u16,
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.role.name(), self.index)
+    }
 }
 
 /// From a worker to the supervisor.
@@ -100,9 +128,14 @@ pub enum AdminCall {
 /// Answers to `AdminCall`.
 #[derive(Clone, Serialize, Deserialize)]
 pub enum AdminReply {
-    Token { token: String, expires_at_ms: i64 },
+    Token {
+        token: String,
+        expires_at_ms: i64,
+    },
     /// What was wrong, fit to be shown.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
 }
 
 /// From a worker to the scribe.

@@ -1,0 +1,100 @@
+//! The admin socket: who may come in, and what becomes of a command.
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::Instant;
+
+use hotline::sys;
+use hotline::telemetry::names;
+use nix::unistd::{Gid, Group, Uid, User, chown};
+
+use super::door::{VISITORS_MAX, Visit, Visitor};
+use super::protocol::{Ask, Told};
+
+/// The listener and everybody inside.
+pub(super) struct AdminDoor {
+    pub(super) listener: UnixListener,
+    pub(super) visitors: Vec<(Visitor<UnixStream>, u32)>,
+    next_id: u64,
+    /// Visitors whose command a worker is answering.
+    pub(super) forwarded: HashMap<u64, Instant>,
+}
+
+impl AdminDoor {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let listener = sys::listen_unix(path)?;
+        if let Ok(Some(group)) = Group::from_name(GROUP) {
+            chown(path, None, Some(group.gid))?;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+        }
+        Ok(Self { listener, visitors: Vec::new(), next_id: 1, forwarded: HashMap::new() })
+    }
+
+    /// Lets in whoever waits, unless the kernel says that they may not.
+    pub(super) fn accept(&mut self, now: Instant) {
+        while self.visitors.len() < VISITORS_MAX {
+            let Ok((stream, _)) = self.listener.accept() else { return };
+            let Ok(uid) = sys::peer_uid(&stream) else { continue };
+            if !may_enter(uid) {
+                tracing::warn!(uid, "refused at the admin socket");
+                metrics::counter!(names::ADMIN_REQUESTS, "command" => "connect", "outcome" => "denied").increment(1);
+                continue;
+            }
+            if stream.set_nonblocking(true).is_ok() {
+                self.visitors.push((Visitor::new(self.next_id, stream, now), uid));
+                self.next_id += 1;
+            }
+        }
+    }
+
+    /// Reads and writes; tells the commands that are complete.
+    pub(super) fn turn(&mut self, ready: &[u64], now: Instant) -> Vec<(u64, u32, Ask)> {
+        let mut asked = Vec::new();
+        self.visitors.retain_mut(|(visitor, uid)| {
+            if !ready.contains(&visitor.id) {
+                return !visitor.is_late(now);
+            }
+            match visitor.turn(b"\n") {
+                Visit::Goes => true,
+                Visit::Over => false,
+                Visit::Asked(line) => match serde_json::from_slice(&line) {
+                    Ok(ask) => {
+                        asked.push((visitor.id, *uid, ask));
+                        true
+                    }
+                    Err(error) => {
+                        let reason = format!("not a command: {error}");
+                        visitor.reply(line_of(&Told::Refused { reason })) == Visit::Goes
+                    }
+                },
+            }
+        });
+        asked
+    }
+
+    pub(super) fn reply(&mut self, id: u64, told: &Told) {
+        self.forwarded.remove(&id);
+        self.visitors.retain_mut(|(visitor, _)| visitor.id != id || visitor.reply(line_of(told)) == Visit::Goes);
+    }
+}
+
+/// Root, the user this runs as, and members of the group `hotline`.
+fn may_enter(uid: u32) -> bool {
+    if uid == 0 || Uid::from_raw(uid) == nix::unistd::geteuid() {
+        return true;
+    }
+    let Ok(Some(group)) = Group::from_name(GROUP) else { return false };
+    let Ok(Some(user)) = User::from_uid(Uid::from_raw(uid)) else { return false };
+    user.gid == Gid::from_raw(group.gid.as_raw()) || group.mem.contains(&user.name)
+}
+
+fn line_of(told: &Told) -> Vec<u8> {
+    let mut line = serde_json::to_vec(told).unwrap_or_else(|_| b"{}".to_vec());
+    line.push(b'\n');
+    line
+}
+
+/// Its members may give commands.
+const GROUP: &str = "hotline";

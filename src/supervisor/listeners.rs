@@ -1,0 +1,48 @@
+//! Binds what the workers listen on, and opens the programs they run.
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use hotline::config::Config;
+use hotline::sys::{self, Program};
+use hotline::wire::Role;
+
+use super::StartError;
+
+/// One SO_REUSEPORT listener for each API slot, all on one port. Port 0: the first picks it.
+pub(super) fn bind_api(config: &Config) -> Result<(Vec<OwnedFd>, SocketAddr), StartError> {
+    let mut address = config.server.bind;
+    let mut listeners = Vec::new();
+    for slot in 0..config.workers.api {
+        let bound = sys::listen_tcp_reuseport(address, BACKLOG).map_err(|source| StartError::Bind {
+            what: format!("listener {slot} on {address} (server.bind)"),
+            source,
+        })?;
+        listeners.push(bound.0);
+        address = bound.1;
+    }
+    Ok((listeners, address))
+}
+
+/// The scribe's Unix listener: records queue here while a scribe is being replaced.
+pub(super) fn bind_scribe(config: &Config) -> Result<OwnedFd, StartError> {
+    let path = config.paths.run_dir.join("scribe.sock");
+    let listener =
+        sys::listen_unix(&path).map_err(|source| StartError::Bind { what: path.display().to_string(), source })?;
+    Ok(listener.into())
+}
+
+/// The workers beside our own executable.
+pub(super) fn programs() -> Result<[(Role, Program); 3], StartError> {
+    let own = std::env::current_exe()?;
+    let open = |role: Role| {
+        let path = own.with_file_name(format!("hotline-{}", role.name()));
+        match Program::open(&path) {
+            Ok(program) => Ok((role, program)),
+            Err(source) => Err(StartError::Program { path, source }),
+        }
+    };
+    Ok([open(Role::Scribe)?, open(Role::Background)?, open(Role::Api)?])
+}
+
+/// Connections that may wait while a slot's worker is replaced; the kernel caps it at `somaxconn`.
+const BACKLOG: i32 = 4_096;

@@ -1,0 +1,40 @@
+//! What systemd is told: READY=1, WATCHDOG=1, STOPPING=1. Without `$NOTIFY_SOCKET`, nothing.
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::{Duration, Instant};
+
+/// The way to the service manager, if there is one.
+pub(super) struct Notify {
+    address: Option<SocketAddr>,
+    watchdog_every: Option<Duration>,
+    fed_at: Instant,
+}
+
+impl Notify {
+    pub(super) fn from_environment(now: Instant) -> Self {
+        let path = std::env::var("NOTIFY_SOCKET").ok();
+        let address = path.and_then(|path| match path.strip_prefix('@') {
+            Some(name) => SocketAddr::from_abstract_name(name).ok(),
+            None => SocketAddr::from_pathname(path).ok(),
+        });
+        let watchdog_us: Option<u64> = std::env::var("WATCHDOG_USEC").ok().and_then(|us| us.parse().ok());
+        // Twice as often as asked.
+        Self { address, watchdog_every: watchdog_us.map(|us| Duration::from_micros(us / 2)), fed_at: now }
+    }
+
+    pub(super) fn say(&self, state: &str) {
+        let Some(address) = &self.address else { return };
+        let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to_addr(state.as_bytes(), address));
+        if let Err(error) = sent {
+            tracing::warn!(%error, state, "could not notify the service manager");
+        }
+    }
+
+    /// Called from the main loop only: if the loop hangs, the dog barks.
+    pub(super) fn feed_watchdog(&mut self, now: Instant) {
+        if self.watchdog_every.is_some_and(|every| now.saturating_duration_since(self.fed_at) >= every) {
+            self.fed_at = now;
+            self.say("WATCHDOG=1");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What is said on the admin socket: one JSON line each way.
+use serde::{Deserialize, Serialize};
+
+/// A command from the command line of somebody who may give it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Ask {
+    Status,
+    #[serde(rename_all = "camelCase")]
+    Token {
+        user: String,
+        ttl_seconds: u64,
+    },
+    /// As SIGTERM.
+    Stop,
+}
+
+/// The answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub(crate) enum Told {
+    Status(Status),
+    #[serde(rename_all = "camelCase")]
+    Token {
+        token: String,
+        expires_at: String,
+    },
+    Stopping,
+    Refused {
+        reason: String,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Status {
+    pub(crate) supervisor: SupervisorStatus,
+    /// Where the API listens.
+    pub(crate) address: String,
+    /// Where `/metrics` is.
+    pub(crate) metrics: String,
+    pub(crate) workers: Vec<WorkerStatus>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SupervisorStatus {
+    pub(crate) pid: u32,
+    pub(crate) version: String,
+    pub(crate) uptime_seconds: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WorkerStatus {
+    pub(crate) slot: String,
+    pub(crate) role: String,
+    pub(crate) pid: Option<u32>,
+    pub(crate) phase: String,
+    pub(crate) generation: u32,
+    pub(crate) restarts: u64,
+    pub(crate) uptime_seconds: u64,
+    pub(crate) connections: u64,
+    pub(crate) requests: u64,
+    pub(crate) backlog: u64,
+    pub(crate) rss_bytes: u64,
+    pub(crate) degraded: bool,
+    /// Why the worker before this one ended.
+    pub(crate) last_end: String,
+}

@@ -1,0 +1,74 @@
+//! The state folder: made for its owner only, and owned by one supervisor at a time.
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use hotline::config::Paths;
+use hotline::sys;
+use nix::fcntl::Flock;
+
+/// Why the state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateError {
+    #[error("could not prepare the state folder {folder}: {source}")]
+    Folder { folder: PathBuf, source: io::Error },
+    #[error("another supervisor is using the state folder {folder}")]
+    InUse { folder: PathBuf },
+    #[error("{folder} is open to others (mode {mode:o}); it must be 0700: chmod 700 {folder}")]
+    OpenToOthers { folder: PathBuf, mode: u32 },
+}
+
+/// Makes the folders that are missing and locks the state against a second supervisor.
+pub(super) fn take(paths: &Paths) -> Result<Flock<File>, StateError> {
+    for folder in [&paths.state_dir, &paths.run_dir] {
+        make_private(folder).map_err(|source| StateError::Folder { folder: folder.clone(), source })?;
+    }
+    let folder = paths.state_dir.clone();
+    let wrap = |source| StateError::Folder { folder: folder.clone(), source };
+    let meta = fs::metadata(&folder).map_err(wrap)?;
+    if meta.mode() & 0o077 != 0 {
+        return Err(StateError::OpenToOthers { folder, mode: meta.mode() & 0o777 });
+    }
+    let path = folder.join("supervisor.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(wrap)?;
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(wrap)?;
+    sys::lock_file(file).map_err(wrap)?.ok_or(StateError::InUse { folder })
+}
+
+fn make_private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(state_dir: PathBuf) -> Paths {
+        let run_dir = state_dir.join("run");
+        Paths {
+            run_dir,
+            models_dir: PathBuf::new(),
+            knowledge_dir: PathBuf::new(),
+            admin_password_file: None,
+            state_dir,
+        }
+    }
+
+    #[test]
+    fn a_second_supervisor_is_refused_until_the_first_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = paths(folder.path().join("state"));
+        let first = take(&paths).unwrap();
+        assert!(matches!(take(&paths), Err(StateError::InUse { .. })));
+        drop(first);
+        take(&paths).unwrap();
+    }
+
+    #[test]
+    fn a_folder_open_to_others_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        assert!(matches!(take(&paths(folder.path().to_owned())), Err(StateError::OpenToOthers { .. })));
+    }
+}

@@ -1,0 +1,165 @@
+//! The control socket: a reader thread that answers scrapes and passes on the rest, a writer thread
+//! behind a bounded queue, so that telling the supervisor something never blocks a request.
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use crate::lifecycle::ExitCode;
+use crate::telemetry::{Recorder, names};
+use crate::vault::KeyClass;
+use crate::wire::{self, AdminCall, AdminReply, FromWorker, KeyBytes, LiveEvent, ToWorker};
+
+/// The control socket before the worker serves.
+pub struct Control {
+    stream: UnixStream,
+    recorder: Recorder,
+    drain_deadline_ms: u64,
+}
+
+/// What the worker must react to.
+pub enum Incoming {
+    Live(LiveEvent),
+    Admin {
+        request_id: u64,
+        call: AdminCall,
+    },
+    /// Asked to leave, or the supervisor is gone.
+    Drain {
+        deadline_ms: u64,
+    },
+}
+
+/// Tells the supervisor things; cheap to clone.
+#[derive(Clone)]
+pub struct ControlSender {
+    queue: SyncSender<Outgoing>,
+}
+
+struct Outgoing {
+    message: FromWorker,
+    written: Option<SyncSender<()>>,
+}
+
+impl Control {
+    pub(super) fn new(stream: UnixStream, recorder: Recorder, drain_deadline_ms: u64) -> io::Result<Self> {
+        // A supervisor that does not read for this long is as good as gone.
+        stream.set_write_timeout(Some(Duration::from_secs(10)))?;
+        Ok(Self { stream, recorder, drain_deadline_ms })
+    }
+
+    /// Asks for a data key. Blocks; only before serving.
+    pub fn key(&mut self, class: KeyClass) -> io::Result<Vec<KeyBytes>> {
+        self.say(&FromWorker::UnwrapKey { class })?;
+        loop {
+            match wire::read(&mut self.stream).map_err(io::Error::other)? {
+                Some(ToWorker::Key { class: got, versions }) if got == class => return Ok(versions),
+                Some(ToWorker::Scrape { scrape_id }) => {
+                    let snapshot = self.recorder.snapshot();
+                    self.say(&FromWorker::Metrics { scrape_id, snapshot })?;
+                }
+                Some(ToWorker::Drain { .. }) | None => ExitCode::Clean.exit(),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Starts listening. `on` is called on a thread of its own; it must not block for long.
+    pub fn serve(self, on: impl FnMut(Incoming) + Send + 'static) -> ControlSender {
+        let (queue, outgoing) = sync_channel(QUEUE_MESSAGES_MAX);
+        let sender = ControlSender { queue };
+        let writer = self.stream.try_clone().expect("a descriptor can be duplicated at start");
+        let upkeep = self.recorder.clone();
+        let answers = sender.clone();
+        start("control-write", move || write_all(writer, &outgoing, &upkeep));
+        start("control-read", move || read_all(self, &answers, on));
+        sender
+    }
+
+    fn say(&mut self, message: &FromWorker) -> io::Result<()> {
+        wire::write(&mut self.stream, message).map_err(io::Error::other)
+    }
+}
+
+impl ControlSender {
+    /// The first accept is armed and the store is open.
+    pub fn ready(&self) {
+        self.send(FromWorker::Ready);
+    }
+
+    /// Tells every other worker. Dropped, and counted, when the queue is full: live events may be
+    /// missed, requests may not wait.
+    pub fn publish(&self, event: LiveEvent) {
+        let outgoing = Outgoing { message: FromWorker::Publish(event), written: None };
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(outgoing) {
+            metrics::counter!(names::LIVE_EVENTS_DROPPED).increment(1);
+        }
+    }
+
+    pub fn admin_reply(&self, request_id: u64, reply: AdminReply) {
+        self.send(FromWorker::AdminReply { request_id, reply });
+    }
+
+    /// Last words; returns when they are written.
+    pub fn drained(&self) {
+        let (written, done) = sync_channel(1);
+        if self.queue.send(Outgoing { message: FromWorker::Drained, written: Some(written) }).is_ok() {
+            let _ = done.recv_timeout(Duration::from_secs(1));
+        }
+    }
+
+    fn send(&self, message: FromWorker) {
+        // An error means the writer ended because the supervisor is gone; the reader drains us.
+        let _ = self.queue.send(Outgoing { message, written: None });
+    }
+}
+
+fn write_all(mut stream: UnixStream, outgoing: &Receiver<Outgoing>, recorder: &Recorder) {
+    loop {
+        match outgoing.recv_timeout(UPKEEP_EVERY) {
+            Ok(Outgoing { message, written }) => {
+                if let Err(error) = wire::write(&mut stream, &message) {
+                    tracing::warn!(%error, "could not tell the supervisor");
+                    return;
+                }
+                if let Some(written) = written {
+                    let _ = written.send(());
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => recorder.upkeep(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn read_all(mut control: Control, answers: &ControlSender, mut on: impl FnMut(Incoming)) {
+    loop {
+        match wire::read(&mut control.stream) {
+            Ok(Some(ToWorker::Scrape { scrape_id })) => {
+                let snapshot = control.recorder.snapshot();
+                answers.send(FromWorker::Metrics { scrape_id, snapshot });
+            }
+            Ok(Some(ToWorker::Live(event))) => on(Incoming::Live(event)),
+            Ok(Some(ToWorker::Admin { request_id, call })) => on(Incoming::Admin { request_id, call }),
+            Ok(Some(ToWorker::Drain { deadline_ms })) => on(Incoming::Drain { deadline_ms }),
+            Ok(Some(ToWorker::Welcome(_) | ToWorker::Key { .. })) => {}
+            Ok(None) | Err(_) => break,
+        }
+    }
+    // The supervisor is gone. Nobody will enforce the deadline but we ourselves.
+    on(Incoming::Drain { deadline_ms: control.drain_deadline_ms });
+    thread::sleep(Duration::from_millis(control.drain_deadline_ms));
+    tracing::error!("did not drain in time after the supervisor was gone");
+    ExitCode::Bug.exit()
+}
+
+fn start(name: &str, body: impl FnOnce() + Send + 'static) {
+    let builder = thread::Builder::new().name(name.to_owned()).stack_size(256 << 10);
+    builder.spawn(body).expect("a worker can make its control threads at start");
+}
+
+/// Answers and events waiting for the supervisor.
+const QUEUE_MESSAGES_MAX: usize = 4_096;
+/// Histograms fold their samples this often.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);

@@ -1,0 +1,91 @@
+//! The first milliseconds of a worker: descriptors, hello, welcome, board, log, metrics.
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use super::Control;
+use crate::board::{Board, BoardError, WorkerPhase};
+use crate::lifecycle::{ExitCode, clock};
+use crate::sys::{self, BOARD_FD, CONTROL_FD, LISTENER_FD};
+use crate::telemetry::{Recorder, logging, names};
+use crate::wire::{self, BUILD_ID, FrameError, FromWorker, Role, ToWorker, WIRE_VERSION, Welcome};
+
+/// A worker that knows who it is.
+pub struct Entered {
+    pub welcome: Welcome,
+    pub board: Arc<Board>,
+    /// The slot's listener, for roles that have one.
+    pub listener: Option<OwnedFd>,
+    pub control: Control,
+}
+
+/// Takes over what the supervisor handed on. Ends the process with a reason if that fails: first thing in
+/// `main`, before any thread.
+pub fn enter(role: Role) -> Entered {
+    match try_enter(role) {
+        Ok(entered) => entered,
+        Err(error) => {
+            // There is no log yet: its settings are in the welcome that did not come.
+            eprintln!("hotline-{}: {error}", role.name());
+            let code = match error {
+                EntryError::Orphan { .. } | EntryError::Board(_) => ExitCode::BadConfig,
+                EntryError::Frame(_) | EntryError::NotWelcome | EntryError::Io(_) => ExitCode::TryLater,
+            };
+            code.exit()
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum EntryError {
+    #[error("descriptor {number} is missing: this program is started by `hotline serve`, not by hand")]
+    Orphan { number: i32 },
+    #[error("could not use the board: {0}")]
+    Board(#[from] BoardError),
+    #[error("could not talk to the supervisor: {0}")]
+    Frame(#[from] FrameError),
+    #[error("the supervisor did not welcome this worker")]
+    NotWelcome,
+    #[error("could not prepare this process: {0}")]
+    Io(#[from] io::Error),
+}
+
+fn try_enter(role: Role) -> Result<Entered, EntryError> {
+    let inherited = |number| sys::inherited(number).map_err(|_| EntryError::Orphan { number });
+    let mut control = UnixStream::from(inherited(CONTROL_FD)?);
+    let board = inherited(BOARD_FD)?;
+    let listener = match role {
+        Role::Api | Role::Scribe => Some(inherited(LISTENER_FD)?),
+        Role::Background => None,
+    };
+    sys::set_name(role.process_name());
+    sys::close_to_strangers()?;
+    sys::raise_open_files()?;
+
+    let hello =
+        FromWorker::Hello { wire_version: WIRE_VERSION, build_id: BUILD_ID.to_owned(), role, pid: std::process::id() };
+    wire::write(&mut control, &hello)?;
+    let Some(ToWorker::Welcome(welcome)) = wire::read(&mut control)? else { return Err(EntryError::NotWelcome) };
+    let board = Arc::new(Board::map(board)?);
+    let cell = board.cell(welcome.slot.cell);
+    cell.beat(clock::now_ms());
+    cell.set_phase(WorkerPhase::Starting);
+
+    let slot = welcome.slot.to_string();
+    logging::start(&welcome.config.telemetry, &slot);
+    let recorder = Recorder::install();
+    count_panics(slot);
+    let control = Control::new(control, recorder, welcome.config.workers.drain_deadline_ms)?;
+    Ok(Entered { welcome: *welcome, board, listener, control })
+}
+
+/// A caught panic is a bug that somebody must hear of: counted and logged with its place, never with
+/// its message, which may quote a caller.
+fn count_panics(slot: String) {
+    std::panic::set_hook(Box::new(move |panic| {
+        metrics::counter!(names::PANICS).increment(1);
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(%slot, %place, "panic");
+    }));
+}
