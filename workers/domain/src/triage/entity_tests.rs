@@ -12,10 +12,13 @@ fn found(text: &str, language: &str) -> Vec<(EntityKind, String)> {
     analysis.entities.into_iter().map(|entity| (entity.kind, entity.value)).collect()
 }
 
+/// Language, text, and the entities in it.
+type Row<'r> = (&'r str, &'r str, &'r [(EntityKind, &'r str)]);
+
 #[test]
 fn entities_are_read_as_people_say_them() {
     use EntityKind::*;
-    let table: &[(&str, &str, &[(EntityKind, &str)])] = &[
+    let table: &[Row<'_>] = &[
         (
             "en",
             "My name is James Carter and my landlord, Mrs. Ann Lee, is here.",

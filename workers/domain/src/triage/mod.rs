@@ -156,3 +156,5 @@ mod tests;
 mod entity_tests;
 #[cfg(test)]
 mod knowledge_tests;
+#[cfg(test)]
+mod urgency_tests;
