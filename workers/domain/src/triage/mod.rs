@@ -4,6 +4,7 @@
 mod cues;
 mod deadlines;
 mod entities;
+mod entity_words;
 mod issues;
 mod knowledge;
 mod language;
