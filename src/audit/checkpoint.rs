@@ -20,6 +20,8 @@ use crate::vault::write_private;
 pub struct Checkpoint {
     pub format: u32,
     pub hash: String,
+    /// False for good once something has contradicted the chain.
+    pub intact: bool,
     pub key_version: u16,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub mac: String,
@@ -39,12 +41,17 @@ pub enum CheckpointError {
 
 impl Checkpoint {
     /// Vouches for the log up to `head`.
-    pub fn new(head: &Head, sources: BTreeMap<String, u64>, keys: &AuditKeys) -> Self {
-        let mut checkpoint =
-            Self { format: 1, hash: head.hash.clone(), key_version: 0, mac: String::new(), seq: head.seq, sources };
-        // The version is part of what the code covers, and only the key knows it.
-        checkpoint.key_version = keys.mac(b"").0;
-        checkpoint.mac = HEXLOWER.encode(&keys.mac(&checkpoint.content()).1);
+    pub fn new(head: &Head, intact: bool, sources: BTreeMap<String, u64>, keys: &AuditKeys) -> Self {
+        let mut checkpoint = Self {
+            format: 1,
+            hash: head.hash.clone(),
+            intact,
+            key_version: keys.newest_version(),
+            mac: String::new(),
+            seq: head.seq,
+            sources,
+        };
+        checkpoint.mac = HEXLOWER.encode(&keys.mac(&checkpoint.content()));
         checkpoint
     }
 

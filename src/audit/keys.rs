@@ -37,7 +37,7 @@ impl AuditKeys {
 
     /// A key for one start. `None` when the system has no random bytes.
     pub fn sealer(&self) -> Option<Sealer> {
-        let newest = self.versions.first()?;
+        let newest = self.newest();
         let mut start = [0; START_BYTES];
         rand::fill(&mut start).ok()?;
         Some(Sealer { version: newest.version, start, key: details_key(newest, &start) })
@@ -63,17 +63,25 @@ impl AuditKeys {
         Ok(opened)
     }
 
+    /// The version that seals and vouches.
+    pub(super) fn newest_version(&self) -> u16 {
+        self.newest().version
+    }
+
     /// The authentication code of a checkpoint's content, with the newest key.
-    pub(super) fn mac(&self, content: &[u8]) -> (u16, [u8; 32]) {
-        let newest = self.versions.first().expect("`new` takes no empty list");
-        let code = hmac::sign(&mac_key(newest), content);
-        (newest.version, code.as_ref().try_into().expect("HMAC-SHA256 gives 32 bytes"))
+    pub(super) fn mac(&self, content: &[u8]) -> [u8; 32] {
+        let code = hmac::sign(&mac_key(self.newest()), content);
+        code.as_ref().try_into().expect("HMAC-SHA256 gives 32 bytes")
     }
 
     /// Whether we made the code. A version that is not at hand vouches for nothing.
     pub(super) fn is_our_mac(&self, version: u16, content: &[u8], code: &[u8]) -> bool {
         let key = self.versions.iter().find(|key| key.version == version);
         key.is_some_and(|key| hmac::verify(&mac_key(key), content, code).is_ok())
+    }
+
+    fn newest(&self) -> &KeyBytes {
+        self.versions.first().expect("`new` takes no empty list")
     }
 }
 

@@ -11,6 +11,7 @@ mod record;
 mod segment;
 mod tail;
 mod verify;
+mod writer;
 
 pub use chain::{Break, Head};
 pub use checkpoint::{Checkpoint, CheckpointError};
@@ -21,3 +22,4 @@ pub use record::{Compliance, FORMAT, NO_HASH, Origin, Record};
 pub use segment::{LINE_BYTES_MAX, LOCK_FILE, LineError, Lines, Segment, segments};
 pub use tail::{TailError, tail};
 pub use verify::{FirstBad, Report, VerifyError, verify};
+pub use writer::{Batch, LogWriter, Opening, WriterError};

@@ -69,7 +69,7 @@ pub fn verify(folder: &Path, keys: Option<&AuditKeys>) -> Result<Report, VerifyE
         walk.segment(segment, index + 1 == files.len())?;
     }
     let Walk { head, position: (file, line), .. } = walk;
-    let authenticated = check_ends(&checkpoints, &head, keys, !files.is_empty())
+    let authenticated = check_ends(&checkpoints, &head, keys)
         .map_err(|(name, reason)| bad(if name.is_empty() { file } else { name }, line, head.seq + 1, reason))?;
     Ok(Report {
         records: head.seq,
@@ -142,9 +142,8 @@ fn check_ends(
     checkpoints: &[(String, Checkpoint)],
     head: &Head,
     keys: Option<&AuditKeys>,
-    has_segments: bool,
 ) -> Result<bool, (String, String)> {
-    if has_segments && checkpoints.is_empty() {
+    if head.seq > 0 && checkpoints.is_empty() {
         return Err(("checkpoint".to_owned(), "the checkpoint is missing".to_owned()));
     }
     for (name, checkpoint) in checkpoints {
