@@ -48,9 +48,7 @@ pub fn sniff(bytes: &[u8]) -> Option<Container> {
         [b'O', b'g', b'g', b'S', 0, ..] => Some(Container::Ogg),
         [0x1a, 0x45, 0xdf, 0xa3, ..] => Some(Container::Matroska),
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => Some(Container::Mp4),
-        [b'I', b'D', b'3', 2..=4, _, _, a, b, c, d, ..] if (a | b | c | d) & 0x80 == 0 => {
-            Some(Container::Mp3)
-        }
+        [b'I', b'D', b'3', 2..=4, _, _, a, b, c, d, ..] if (a | b | c | d) & 0x80 == 0 => Some(Container::Mp3),
         _ => sniff_frames(bytes),
     }
 }
@@ -115,10 +113,8 @@ pub const SNIFF_BYTES: usize = 16 * 1024;
 
 const RAW_MULAW_TYPES: &[&str] = &["audio/basic", "audio/x-mulaw"];
 
-const MPEG_1_KILOBITS: [usize; 16] =
-    [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0];
-const MPEG_2_KILOBITS: [usize; 16] =
-    [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0];
+const MPEG_1_KILOBITS: [usize; 16] = [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0];
+const MPEG_2_KILOBITS: [usize; 16] = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0];
 
 #[cfg(test)]
 mod tests {

@@ -93,20 +93,13 @@ mod tests {
     use super::*;
 
     fn transcript() -> Transcript {
-        let segment = |start_ms, end_ms, text: &str, confidence| Segment {
-            start_ms,
-            end_ms,
-            text: text.into(),
-            confidence,
-        };
+        let segment =
+            |start_ms, end_ms, text: &str, confidence| Segment { start_ms, end_ms, text: text.into(), confidence };
         Transcript {
             text: "My landlord changed the locks.".into(),
             language: "en".into(),
             language_probability: 0.75,
-            segments: vec![
-                segment(0, 3_000, "My landlord", 1.0),
-                segment(3_000, 4_000, "changed the locks.", 0.5),
-            ],
+            segments: vec![segment(0, 3_000, "My landlord", 1.0), segment(3_000, 4_000, "changed the locks.", 0.5)],
             engine: Engine {
                 name: "whisper.cpp".into(),
                 model: "ggml-base.bin".into(),

@@ -38,9 +38,7 @@ impl Embedder {
     pub fn load(dir: &Path) -> Result<Embedder, EmbeddingError> {
         let read = |name: &str| {
             let path = dir.join(name);
-            fs::read(&path)
-                .map(|bytes| (path.clone(), bytes))
-                .map_err(|source| EmbeddingError::Read { path, source })
+            fs::read(&path).map(|bytes| (path.clone(), bytes)).map_err(|source| EmbeddingError::Read { path, source })
         };
         let (path, bytes) = read("config.json")?;
         let config: Config = serde_json::from_slice(&bytes).map_err(unusable(&path))?;
@@ -55,8 +53,8 @@ impl Embedder {
         // The file asks for padding to a fixed 128, which would cost a short sentence ten times its price.
         tokenizer.with_padding(None);
         let (path, bytes) = read("model.safetensors")?;
-        let weights = VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu)
-            .map_err(unusable(&path))?;
+        let weights =
+            VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu).map_err(unusable(&path))?;
         let model = BertModel::load(weights, &config).map_err(unusable(&path))?;
         Ok(Embedder { model, tokenizer })
     }
@@ -79,10 +77,7 @@ impl Embedder {
         Ok(vectors)
     }
 
-    fn embed_batch(
-        &self,
-        batch: &[(usize, Encoding)],
-    ) -> candle_core::Result<Vec<[f32; DIMENSIONS]>> {
+    fn embed_batch(&self, batch: &[(usize, Encoding)]) -> candle_core::Result<Vec<[f32; DIMENSIONS]>> {
         let length = batch.iter().map(|(_, encoding)| encoding.len()).max().unwrap_or_default();
         let mut ids = vec![0_u32; batch.len() * length];
         let mut mask = vec![0_u32; batch.len() * length];

@@ -4,13 +4,10 @@ use std::sync::LazyLock;
 use super::*;
 
 static EMBEDDER: LazyLock<Embedder> = LazyLock::new(|| {
-    let dir = std::env::var_os("HOTLINE_MODELS_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"),
-        PathBuf::from,
-    );
-    Embedder::load(&dir.join("minilm")).unwrap_or_else(|error| {
-        panic!("{error}\nfetch the models first: workers/background/models/fetch-models.py")
-    })
+    let dir = std::env::var_os("HOTLINE_MODELS_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"), PathBuf::from);
+    Embedder::load(&dir.join("minilm"))
+        .unwrap_or_else(|error| panic!("{error}\nfetch the models first: workers/background/models/fetch-models.py"))
 });
 
 #[test]

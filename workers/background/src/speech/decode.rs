@@ -22,7 +22,7 @@ use symphonia_adapter_libopus::OpusDecoder;
 use thiserror::Error;
 
 use super::mono::{Mono, MonoError};
-use super::partial;
+use super::{lengths, partial};
 
 /// A recording as samples.
 pub struct Decoded {
@@ -47,11 +47,7 @@ pub enum DecodeError {
 }
 
 /// Decodes at most `seconds_max`; more is refused, not cut.
-pub fn decode(
-    bytes: &[u8],
-    declared: Option<&str>,
-    seconds_max: u64,
-) -> Result<Decoded, DecodeError> {
+pub fn decode(bytes: &[u8], declared: Option<&str>, seconds_max: u64) -> Result<Decoded, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
@@ -59,7 +55,7 @@ pub fn decode(
     let mut mono = Mono::new(seconds_max);
     let outcome = catch_unwind(AssertUnwindSafe(|| match container {
         Container::Mulaw => mulaw(bytes, &mut mono).map(|()| false),
-        _ => unpack(bytes, container, &mut mono),
+        _ => unpack(&lengths::corrected(bytes, container), container, &mut mono),
     }));
     let broke_off = match outcome {
         Ok(Ok(broke_off)) => broke_off,
@@ -113,15 +109,10 @@ fn unpack(bytes: &[u8], container: Container, mono: &mut Mono) -> Result<bool, D
             }
         }
     }
-    Ok(broke_off
-        || damaged_packets > 0
-        || partial::ends_early(bytes, container, track.num_frames, mono.frames_in()))
+    Ok(broke_off || damaged_packets > 0 || partial::ends_early(bytes, container, track.num_frames, mono.frames_in()))
 }
 
-fn open<'b>(
-    bytes: &'b [u8],
-    container: Container,
-) -> Result<Box<dyn FormatReader + 'b>, DecodeError> {
+fn open<'b>(bytes: &'b [u8], container: Container) -> Result<Box<dyn FormatReader + 'b>, DecodeError> {
     let mut probe = Probe::new();
     match container {
         Container::Adts => probe.register_format::<formats::AdtsReader<'_>>(),
@@ -137,19 +128,15 @@ fn open<'b>(
         Container::Ogg => probe.register_format::<formats::OggReader<'_>>(),
         Container::Wav => probe.register_format::<formats::WavReader<'_>>(),
     }
-    let source =
-        MediaSourceStream::new(Box::new(Cursor::new(bytes)), MediaSourceStreamOptions::default());
+    let source = MediaSourceStream::new(Box::new(Cursor::new(bytes)), MediaSourceStreamOptions::default());
     probe
         .probe(&Hint::new(), source, FormatOptions::default(), MetadataOptions::default())
         .map_err(|_| DecodeError::Corrupt { reason: "its header is damaged" })
 }
 
 fn decoder_for(track: &Track) -> Result<Box<dyn AudioDecoder>, DecodeError> {
-    let parameters = track
-        .codec_params
-        .as_ref()
-        .and_then(|parameters| parameters.audio())
-        .ok_or(DecodeError::NotAudio)?;
+    let parameters =
+        track.codec_params.as_ref().and_then(|parameters| parameters.audio()).ok_or(DecodeError::NotAudio)?;
     CODECS
         .make_audio_decoder(parameters, &AudioDecoderOptions::default())
         .map_err(|_| DecodeError::Corrupt { reason: "its codec is not one of those we read" })
@@ -161,8 +148,7 @@ fn mulaw(bytes: &[u8], mono: &mut Mono) -> Result<(), DecodeError> {
     for chunk in bytes.chunks(frames.len()) {
         for (frame, byte) in frames.iter_mut().zip(chunk) {
             let code = !byte;
-            let magnitude =
-                ((i32::from(code & 0x0f) << 3) + 0x84 << ((code >> 4) & 7)) - 0x84;
+            let magnitude = ((i32::from(code & 0x0f) << 3) + 0x84 << ((code >> 4) & 7)) - 0x84;
             let sample = if code & 0x80 == 0 { magnitude } else { -magnitude };
             *frame = sample as f32 / 32_768.0;
         }

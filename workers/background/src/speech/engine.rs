@@ -16,12 +16,7 @@ pub trait Engine: Send + Sync {
 
     /// `samples` are 16 kHz mono and contain speech. Segment times count from the first sample, and
     /// segment texts carry their own spacing, so that joining them gives the whole.
-    fn listen(
-        &self,
-        samples: &[f32],
-        language: Option<&str>,
-        job: &Job,
-    ) -> Result<Heard, EngineError>;
+    fn listen(&self, samples: &[f32], language: Option<&str>, job: &Job) -> Result<Heard, EngineError>;
 }
 
 /// What an engine heard.

@@ -7,8 +7,10 @@
 pub mod decode;
 pub mod engine;
 pub mod gate;
+mod lengths;
 mod mono;
 mod partial;
+
 pub mod whisper;
 
 use hotline_domain::transcript::Transcript;
@@ -42,11 +44,7 @@ pub fn transcribe(
     let duration_ms = samples.len() as u64 / SAMPLES_PER_MS;
     let voiced = gate::Voiced::find(&samples);
     let samples = voiced.keep_only(samples);
-    let heard = if samples.is_empty() {
-        engine::Heard::nothing()
-    } else {
-        engine.listen(&samples, language, job)?
-    };
+    let heard = if samples.is_empty() { engine::Heard::nothing() } else { engine.listen(&samples, language, job)? };
     job.report(100);
     let text = heard.segments.iter().map(|segment| segment.text.as_str()).collect::<String>();
     let segments = heard

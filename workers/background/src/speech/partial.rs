@@ -2,21 +2,15 @@
 //!
 //! A phone that loses its network leaves a file whose every packet is fine. Only the container knows
 //! that more was promised: by a frame count, or in Ogg by the flag on the last page. Recorders that
-//! stream do not know the length in advance and say so; that is not a defect.
+//! stream do not know the length in advance and promise nothing; that is not a defect.
 use hotline_domain::audio::Container;
 
 /// `declared` is the demuxer's idea of the length, `decoded` what came out, both in frames.
-pub(super) fn ends_early(
-    bytes: &[u8],
-    container: Container,
-    declared: Option<u64>,
-    decoded: u64,
-) -> bool {
+pub(super) fn ends_early(bytes: &[u8], container: Container, declared: Option<u64>, decoded: u64) -> bool {
     let slack = match container {
         Container::Ogg => return !last_ogg_page_ends_the_stream(bytes),
         Container::Adts | Container::Mulaw => return false,
         Container::Mp3 if !mp3_counts_its_frames(bytes) => return false,
-        Container::Wav if wav_length_is_unknown(bytes) => return false,
         Container::Flac | Container::Wav => 0,
         // Encoder delay and padding are counted differently by every muxer: two or three packets.
         Container::Matroska | Container::Mp3 | Container::Mp4 => 4_096,
@@ -45,21 +39,8 @@ fn mp3_counts_its_frames(bytes: &[u8]) -> bool {
         _ => 0,
     };
     let first_frame = bytes.get(id3..).unwrap_or_default();
-    first_frame[..first_frame.len().min(64)]
-        .windows(4)
-        .any(|window| window == b"Xing" || window == b"Info")
-}
-
-/// Writers to a pipe leave the size of `data` at zero or at its maximum.
-fn wav_length_is_unknown(bytes: &[u8]) -> bool {
-    let head = &bytes[..bytes.len().min(WAV_HEAD_BYTES)];
-    let Some(at) = head.windows(4).position(|window| window == b"data") else { return false };
-    match head.get(at + 4..at + 8) {
-        Some(&[a, b, c, d]) => matches!(u32::from_le_bytes([a, b, c, d]), 0 | 0xffff_f000..),
-        _ => false,
-    }
+    first_frame[..first_frame.len().min(64)].windows(4).any(|window| window == b"Xing" || window == b"Info")
 }
 
 const OGG_PAGE_BYTES_MAX: usize = 65_307;
 const OGG_END_OF_STREAM: u8 = 4;
-const WAV_HEAD_BYTES: usize = 4_096;

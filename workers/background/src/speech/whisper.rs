@@ -12,8 +12,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use hotline_domain::transcript::{self, Segment};
 use tracing::dispatcher::{self, Dispatch};
 use whisper_rs::{
-    FullParams, SamplingStrategy, WHISPER_CPP_VERSION, WhisperContext, WhisperContextParameters,
-    WhisperError, WhisperSegment, WhisperState,
+    FullParams, SamplingStrategy, WHISPER_CPP_VERSION, WhisperContext, WhisperContextParameters, WhisperError,
+    WhisperSegment, WhisperState,
 };
 
 use super::SAMPLES_PER_SECOND;
@@ -95,12 +95,7 @@ impl Engine for Whisper {
         &self.description
     }
 
-    fn listen(
-        &self,
-        samples: &[f32],
-        language: Option<&str>,
-        job: &Job,
-    ) -> Result<Heard, EngineError> {
+    fn listen(&self, samples: &[f32], language: Option<&str>, job: &Job) -> Result<Heard, EngineError> {
         if job.is_cancelled() {
             return Err(EngineError::Cancelled);
         }
