@@ -37,7 +37,7 @@ pub(super) fn place(config: &Config, arguments: &CallArguments, json: bool) -> a
 
     let first = service.upload(arguments, &recording)?;
     let call = match first["callId"].as_str() {
-        Some(id) if first["transcription"].is_null() => service.wait_for(&id.to_owned())?,
+        Some(id) if first["transcription"].is_null() => service.wait_for(id)?,
         _ => first,
     };
     print(&if json { call.to_string() } else { story(&call) })?;

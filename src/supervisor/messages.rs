@@ -6,6 +6,7 @@ use hotline::telemetry::names;
 use hotline::wire::{AdminCall, AdminReply, BUILD_ID, FromWorker, LiveEvent, Role, ToWorker, WIRE_VERSION, Welcome};
 
 use super::Supervisor;
+use super::link::LinkError;
 use super::protocol::{Ask, Told};
 
 impl Supervisor {
@@ -15,8 +16,9 @@ impl Supervisor {
         let heard = process.link.flush().map_err(Into::into).and_then(|()| process.link.receive(now));
         let messages = match heard {
             Ok(messages) => messages,
+            // The worker is leaving; its pidfd tells the better story.
+            Err(LinkError::Io(_)) => return process.link.close(),
             Err(error) => {
-                // A dead worker's socket breaks too; its pidfd tells the better story.
                 process.link.close();
                 if process.pidfd.is_running() {
                     tracing::error!(slot = %self.slots[index].slot, %error, "a worker broke the protocol");

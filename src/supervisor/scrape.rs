@@ -65,8 +65,8 @@ impl Supervisor {
             metrics::gauge!(names::WORKER_UP, "slot" => name.clone()).set(up);
             // A series that is there from the start shows the first crash as an increase.
             metrics::counter!(names::WORKER_RESTARTS, "slot" => name.clone(), "reason" => "none").increment(0);
-            let age_ms = slot.beat_age(&self.board, now).as_millis();
-            metrics::gauge!(names::HEARTBEAT_AGE_MS, "slot" => name).set(age_ms as f64);
+            let age = slot.beat_age(&self.board, now);
+            metrics::gauge!(names::HEARTBEAT_AGE_SECONDS, "slot" => name).set(age.as_secs_f64());
         }
         metrics::gauge!(names::UPTIME_SECONDS).set(self.started.elapsed().as_secs_f64());
         let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);

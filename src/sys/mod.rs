@@ -3,12 +3,14 @@
 //! A raw descriptor number never leaves this room, but for the three fixed ones a worker is born with.
 mod limits;
 mod net;
+mod ofd_lock;
 mod process;
 mod spawn;
 mod words;
 
 pub use limits::{close_to_strangers, lock_file, pin_to_cpu, raise_open_files, run_nicely};
 pub use net::{listen_tcp_reuseport, listen_unix, pair, peer_uid};
+pub use ofd_lock::{OfdGuard, OfdLock};
 pub use process::{Ended, Pidfd, Signal, Signals, set_name};
-pub use spawn::{BOARD_FD, CONTROL_FD, LISTENER_FD, Program, Spawned, inherited, spawn};
+pub use spawn::{BOARD_FD, CONTROL_FD, LISTENER_FD, Program, Spawned, inherited, is_socket, spawn};
 pub use words::SharedWords;

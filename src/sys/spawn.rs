@@ -18,6 +18,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use super::Pidfd;
@@ -114,6 +115,11 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     let fd = unsafe { OwnedFd::from_raw_fd(number) };
     fcntl(fd.as_fd(), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Ok(fd)
+}
+
+/// Whether a descriptor is a socket.
+pub fn is_socket(fd: &impl AsFd) -> bool {
+    fstat(fd).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK)
 }
 
 /// Workers get their settings over the wire; the rest of the environment may carry anything.
@@ -214,7 +220,9 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_descriptor_is_an_error() {
+    fn a_missing_descriptor_is_an_error_and_a_file_is_no_socket() {
         assert!(inherited(900).is_err());
+        assert!(is_socket(&pair().unwrap().0));
+        assert!(!is_socket(&File::open("/dev/null").unwrap()));
     }
 }

@@ -36,8 +36,8 @@ metrics! {
     Counter SCRAPES_LATE = "hotline_scrapes_late_total";
     /// Requests on the admin socket, by command and outcome.
     Counter ADMIN_REQUESTS = "hotline_admin_requests_total";
-    /// Milliseconds since the worker's request runtime last beat.
-    Gauge HEARTBEAT_AGE_MS = "hotline_worker_heartbeat_age_milliseconds";
+    /// Seconds since the worker's request runtime last beat.
+    Gauge HEARTBEAT_AGE_SECONDS = "hotline_worker_heartbeat_age_seconds";
 
     // API worker.
     /// Requests answered, by route template and status class.

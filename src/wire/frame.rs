@@ -88,6 +88,7 @@ impl Decoder {
     }
 
     /// The next whole message, if its last byte has come.
+    #[allow(clippy::should_implement_trait)] // an iterator cannot give messages of the caller's choice
     pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let rest = &self.buffer[self.taken..];
         let Some((length, after)) = rest.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };

@@ -53,8 +53,13 @@ enum EntryError {
 
 fn try_enter(role: Role) -> Result<Entered, EntryError> {
     let inherited = |number| sys::inherited(number).map_err(|_| EntryError::Orphan { number });
-    let mut control = UnixStream::from(inherited(CONTROL_FD)?);
-    let board = inherited(BOARD_FD)?;
+    let control = inherited(CONTROL_FD)?;
+    // A shell or a build tool may have left something else at this number.
+    if !sys::is_socket(&control) {
+        return Err(EntryError::Orphan { number: CONTROL_FD });
+    }
+    let mut control = UnixStream::from(control);
+    let board = Arc::new(Board::map(inherited(BOARD_FD)?)?);
     let listener = match role {
         Role::Api | Role::Scribe => Some(inherited(LISTENER_FD)?),
         Role::Background => None,
@@ -67,7 +72,6 @@ fn try_enter(role: Role) -> Result<Entered, EntryError> {
         FromWorker::Hello { wire_version: WIRE_VERSION, build_id: BUILD_ID.to_owned(), role, pid: std::process::id() };
     wire::write(&mut control, &hello)?;
     let Some(ToWorker::Welcome(welcome)) = wire::read(&mut control)? else { return Err(EntryError::NotWelcome) };
-    let board = Arc::new(Board::map(board)?);
     let cell = board.cell(welcome.slot.cell);
     cell.beat(clock::now_ms());
     cell.set_phase(WorkerPhase::Starting);
@@ -75,17 +79,20 @@ fn try_enter(role: Role) -> Result<Entered, EntryError> {
     let slot = welcome.slot.to_string();
     logging::start(&welcome.config.telemetry, &slot);
     let recorder = Recorder::install();
-    count_panics(slot);
+    count_panics(role, slot);
     let control = Control::new(control, recorder, welcome.config.workers.drain_deadline_ms)?;
     Ok(Entered { welcome: *welcome, board, listener, control })
 }
 
 /// A caught panic is a bug that somebody must hear of: counted and logged with its place, never with
-/// its message, which may quote a caller.
-fn count_panics(slot: String) {
+/// its message, which may quote a caller. The scribe goes no further: half a batch must not be continued.
+fn count_panics(role: Role, slot: String) {
     std::panic::set_hook(Box::new(move |panic| {
         metrics::counter!(names::PANICS).increment(1);
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(%slot, %place, "panic");
+        if role == Role::Scribe {
+            std::process::abort();
+        }
     }));
 }
