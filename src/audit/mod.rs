@@ -10,6 +10,8 @@ mod keys;
 mod record;
 mod segment;
 mod tail;
+#[cfg(test)]
+mod testing;
 mod verify;
 mod writer;
 

@@ -156,6 +156,12 @@ fn check_ends(
             return Err((name.clone(), "the checkpoint was not made with the audit key".to_owned()));
         }
     }
+    if let Some((name, _)) = checkpoints.iter().find(|(_, checkpoint)| !checkpoint.intact) {
+        return Err((
+            name.clone(),
+            "the service found the log broken earlier: see its audit.broken records".to_owned(),
+        ));
+    }
     Ok(keys.is_some() && !checkpoints.is_empty())
 }
 

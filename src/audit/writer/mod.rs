@@ -255,3 +255,6 @@ fn create(segment: &Segment) -> io::Result<File> {
 
 /// A tail that is cut off right after a crash can hide at most this many records.
 const CHECKPOINT_RECORDS: u64 = 10_000;
+
+#[cfg(test)]
+mod tests;
