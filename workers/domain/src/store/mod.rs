@@ -1,0 +1,98 @@
+//! Where everything is kept, seen from above: operations that are one transaction each, on rows that
+//! hold nothing readable.
+//!
+//! SQLite is the embedded side; a PostgreSQL side implements the same traits. So nothing here knows a
+//! database: ids are UUIDs, times are milliseconds, sealed columns are bytes.
+mod rows;
+pub mod sqlite;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+pub use rows::*;
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The queue of writes or reads is full; asking again later helps.
+    #[error("the store is busy")]
+    Busy,
+    /// It could not be read or written.
+    #[error("could not use the store: {0}")]
+    Failed(String),
+    /// A sealed value does not open: it was changed, moved, or its key is gone.
+    #[error("could not open a sealed value: {0}")]
+    Sealed(#[from] hotline::vault::VaultError),
+    /// What is in the store is not what this build writes.
+    #[error("the store holds {what} that this build does not understand")]
+    Malformed { what: &'static str },
+}
+
+/// Everything the domain keeps.
+pub trait Store: People + Sessions + Cases + Calls + Jobs {}
+
+impl<T: People + Sessions + Cases + Calls + Jobs> Store for T {}
+
+#[async_trait]
+pub trait People: Send + Sync {
+    /// Inserts the user only if there is none at all; tells whether it did. Atomic over processes.
+    async fn insert_first_user(&self, user: UserRow) -> Result<bool, StoreError>;
+    /// False if the name is taken.
+    async fn insert_user(&self, user: UserRow) -> Result<bool, StoreError>;
+    async fn user_by_name(&self, name_index: [u8; 32]) -> Result<Option<UserRow>, StoreError>;
+    async fn user(&self, id: Uuid) -> Result<Option<UserRow>, StoreError>;
+    async fn has_users(&self) -> Result<bool, StoreError>;
+}
+
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    async fn insert_session(&self, session: SessionRow) -> Result<(), StoreError>;
+    /// With its user, in one read.
+    async fn session(&self, id: Uuid) -> Result<Option<(SessionRow, UserRow)>, StoreError>;
+    /// False if it was unknown or revoked already.
+    async fn revoke_session(&self, id: Uuid, at_ms: i64) -> Result<bool, StoreError>;
+    /// Never moves it back in time.
+    async fn touch_session(&self, id: Uuid, seen_ms: i64) -> Result<(), StoreError>;
+    /// Forgets sessions that ended before; tells how many.
+    async fn purge_sessions(&self, ended_before_ms: i64) -> Result<u64, StoreError>;
+}
+
+#[async_trait]
+pub trait Cases: Send + Sync {
+    /// Version 1 of a case. `NumberTaken` asks for another number.
+    async fn insert_case(&self, case: CaseRow, once: Option<OnceRow>) -> Result<Inserted, StoreError>;
+    async fn case(&self, key: CaseKey) -> Result<Option<CaseRow>, StoreError>;
+    /// A version of the past, or the present one.
+    async fn case_version(&self, id: Uuid, version: u32) -> Result<Option<CaseRow>, StoreError>;
+    /// Newest first, at most `limit`, after the position.
+    async fn cases(&self, filter: CaseFilter, after: Option<CasePosition>, limit: u32)
+    -> Result<Vec<CaseRow>, StoreError>;
+    /// Puts `case` in place of version `case.version - 1`; keeps that one as history.
+    async fn update_case(&self, case: CaseRow) -> Result<Updated, StoreError>;
+}
+
+#[async_trait]
+pub trait Calls: Send + Sync {
+    /// A received call and the job that will transcribe it, together or not at all.
+    async fn insert_call(&self, call: CallRow, job: JobRow, once: Option<OnceRow>, jobs_max: u32)
+    -> Result<Inserted, StoreError>;
+    async fn call(&self, id: Uuid) -> Result<Option<CallRow>, StoreError>;
+    /// Moves a call on, if it is in one of the states `from`; tells whether it was.
+    async fn move_call(&self, id: Uuid, from: &'static [CallState], to: CallProgress) -> Result<bool, StoreError>;
+    /// The call's result, its case and the end of its job, together. `held` proves that the job is still
+    /// the caller's; `Gone` means that somebody else has finished or taken it.
+    async fn finish_call(&self, held: Lease, call: CallRow, case: CaseRow) -> Result<Finished, StoreError>;
+    /// The call failed for good, and its job with it.
+    async fn fail_call(&self, held: Lease, call: Uuid, error: String, dead: bool) -> Result<bool, StoreError>;
+}
+
+#[async_trait]
+pub trait Jobs: Send + Sync {
+    /// The most pressing job that is due, now held by `owner` until the lease ends.
+    async fn lease_job(&self, owner: String, now_ms: i64, lease_ms: i64) -> Result<Option<JobRow>, StoreError>;
+    /// False when the lease was lost.
+    async fn renew_lease(&self, held: Lease, until_ms: i64) -> Result<bool, StoreError>;
+    /// Gives the job back: due again at `run_after_ms`.
+    async fn release_job(&self, held: Lease, run_after_ms: i64, error: Option<String>) -> Result<bool, StoreError>;
+    async fn job_counts(&self) -> Result<JobCounts, StoreError>;
+}

@@ -1,0 +1,152 @@
+//! Calls: received with their job, ended with their case, each in one transaction.
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use uuid::Uuid;
+
+use super::{Id, Sqlite, cases, jobs, once};
+use crate::store::{
+    CallProgress, CallRow, CallState, Calls, CaseRow, Finished, Inserted, JobRow, Lease, OnceRow, StoreError,
+};
+
+#[async_trait]
+impl Calls for Sqlite {
+    async fn insert_call(
+        &self,
+        call: CallRow,
+        job: JobRow,
+        once: Option<OnceRow>,
+        jobs_max: u32,
+    ) -> Result<Inserted, StoreError> {
+        self.writer
+            .write(move |db| {
+                if let Some(earlier) = once::earlier(db, once.as_ref())? {
+                    return Ok(earlier);
+                }
+                let waiting: u32 = db
+                    .prepare_cached("SELECT count(*) FROM jobs WHERE state IN ('ready', 'leased')")?
+                    .query_row([], |row| row.get(0))?;
+                if waiting >= jobs_max {
+                    return Ok(Inserted::QueueFull);
+                }
+                insert(db, &call)?;
+                jobs::insert(db, &job)?;
+                once::keep(db, once.as_ref(), call.id)?;
+                Ok(Inserted::Done)
+            })
+            .await
+    }
+
+    async fn call(&self, id: Uuid) -> Result<Option<CallRow>, StoreError> {
+        let sql = "SELECT calls.id, calls.state, progress_percent, error, calls.created_by, calls.created_at_ms,
+                calls.updated_at_ms, jurisdiction, container, audio_bytes, audio_sha256, caller_sealed,
+                transcript_sealed, analysis_sealed, recommendations_sealed, \"case\", cases.number
+             FROM calls LEFT JOIN cases ON cases.id = calls.\"case\" WHERE calls.id = ?1";
+        self.readers
+            .read(move |db| Ok(db.prepare_cached(sql)?.query_row([id.as_bytes()], call_at).optional()?))
+            .await
+    }
+
+    async fn move_call(&self, id: Uuid, from: &'static [CallState], to: CallProgress) -> Result<bool, StoreError> {
+        self.writer.write(move |db| move_on(db, id, from, to)).await
+    }
+
+    async fn finish_call(&self, held: Lease, call: CallRow, case: CaseRow) -> Result<Finished, StoreError> {
+        self.writer
+            .write(move |db| {
+                if !jobs::end(db, &held, "done", None)? {
+                    return Ok(Finished::Gone);
+                }
+                if !cases::insert(db, &case)? {
+                    // The savepoint must not keep the job's end: put it back for the next number.
+                    jobs::reopen(db, &held)?;
+                    return Ok(Finished::NumberTaken);
+                }
+                let sql = "UPDATE calls SET state = 'ready', progress_percent = 100, error = NULL, updated_at_ms = ?2,
+                        transcript_sealed = ?3, analysis_sealed = ?4, recommendations_sealed = ?5, \"case\" = ?6
+                     WHERE id = ?1";
+                db.prepare_cached(sql)?.execute(params![
+                    call.id.as_bytes(),
+                    call.updated_at_ms,
+                    call.transcript_sealed,
+                    call.analysis_sealed,
+                    call.recommendations_sealed,
+                    case.id.as_bytes(),
+                ])?;
+                Ok(Finished::Done)
+            })
+            .await
+    }
+
+    async fn fail_call(&self, held: Lease, call: Uuid, error: String, dead: bool) -> Result<bool, StoreError> {
+        self.writer
+            .write(move |db| {
+                if !jobs::end(db, &held, if dead { "dead" } else { "done" }, Some(&error))? {
+                    return Ok(false);
+                }
+                let sql = "UPDATE calls SET state = 'failed', error = ?2 WHERE id = ?1";
+                db.prepare_cached(sql)?.execute(params![call.as_bytes(), error])?;
+                Ok(true)
+            })
+            .await
+    }
+}
+
+fn move_on(db: &Connection, id: Uuid, from: &[CallState], to: CallProgress) -> Result<bool, StoreError> {
+    let current: Option<String> = db
+        .prepare_cached("SELECT state FROM calls WHERE id = ?1")?
+        .query_row([id.as_bytes()], |row| row.get(0))
+        .optional()?;
+    if !current.is_some_and(|current| from.iter().any(|state| state.name() == current)) {
+        return Ok(false);
+    }
+    let sql = "UPDATE calls SET state = ?2, progress_percent = ?3, updated_at_ms = ?4 WHERE id = ?1";
+    db.prepare_cached(sql)?.execute(params![id.as_bytes(), to.state.name(), to.progress_percent, to.at_ms])?;
+    Ok(true)
+}
+
+fn insert(db: &Connection, call: &CallRow) -> Result<(), StoreError> {
+    let sql = "INSERT INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+    db.prepare_cached(sql)?.execute(params![
+        call.id.as_bytes(),
+        call.state.name(),
+        call.progress_percent,
+        call.error,
+        call.created_by.as_bytes(),
+        call.created_at_ms,
+        call.updated_at_ms,
+        call.jurisdiction,
+        call.container,
+        call.audio_bytes.cast_signed(),
+        call.audio_sha256,
+        call.caller_sealed,
+        call.transcript_sealed,
+        call.analysis_sealed,
+        call.recommendations_sealed,
+        call.case.as_ref().map(Uuid::as_bytes),
+    ])?;
+    Ok(())
+}
+
+fn call_at(row: &Row<'_>) -> rusqlite::Result<CallRow> {
+    let state: String = row.get(1)?;
+    let unknown = || rusqlite::Error::InvalidColumnType(1, "state".to_owned(), rusqlite::types::Type::Text);
+    Ok(CallRow {
+        id: row.get::<_, Id>(0)?.0,
+        state: CallState::parse(&state).ok_or_else(unknown)?,
+        progress_percent: row.get(2)?,
+        error: row.get(3)?,
+        created_by: row.get::<_, Id>(4)?.0,
+        created_at_ms: row.get(5)?,
+        updated_at_ms: row.get(6)?,
+        jurisdiction: row.get(7)?,
+        container: row.get(8)?,
+        audio_bytes: row.get::<_, i64>(9)?.cast_unsigned(),
+        audio_sha256: row.get(10)?,
+        caller_sealed: row.get(11)?,
+        transcript_sealed: row.get(12)?,
+        analysis_sealed: row.get(13)?,
+        recommendations_sealed: row.get(14)?,
+        case: row.get::<_, Option<Id>>(15)?.map(|id| id.0),
+        case_number: row.get(16)?,
+    })
+}

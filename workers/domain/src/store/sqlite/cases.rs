@@ -1,0 +1,194 @@
+//! Cases and every version they ever had.
+use async_trait::async_trait;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
+use uuid::Uuid;
+
+use super::{Id, Sqlite, once};
+use crate::store::{CaseFilter, CaseKey, CasePosition, CaseRow, Cases, Inserted, OnceRow, StoreError, Updated};
+
+/// The columns of a case, in the order of `case_at` and `values_of`.
+macro_rules! case_columns {
+    () => {
+        "id, number, version, state, urgency, issues, classification, assigned_to, created_by, call,
+         created_at_ms, updated_at_ms, updated_by, document_sealed"
+    };
+}
+
+#[async_trait]
+impl Cases for Sqlite {
+    async fn insert_case(&self, case: CaseRow, once: Option<OnceRow>) -> Result<Inserted, StoreError> {
+        self.writer
+            .write(move |db| {
+                if let Some(earlier) = once::earlier(db, once.as_ref())? {
+                    return Ok(earlier);
+                }
+                if !insert(db, &case)? {
+                    return Ok(Inserted::NumberTaken);
+                }
+                once::keep(db, once.as_ref(), case.id)?;
+                Ok(Inserted::Done)
+            })
+            .await
+    }
+
+    async fn case(&self, key: CaseKey) -> Result<Option<CaseRow>, StoreError> {
+        self.readers
+            .read(move |db| {
+                let row = match key {
+                    CaseKey::Id(id) => {
+                        let sql = concat!("SELECT ", case_columns!(), " FROM cases WHERE id = ?1");
+                        db.prepare_cached(sql)?.query_row([id.as_bytes()], case_at)
+                    }
+                    CaseKey::Number(number) => {
+                        let sql = concat!("SELECT ", case_columns!(), " FROM cases WHERE number = ?1");
+                        db.prepare_cached(sql)?.query_row([number], case_at)
+                    }
+                };
+                Ok(row.optional()?)
+            })
+            .await
+    }
+
+    async fn case_version(&self, id: Uuid, version: u32) -> Result<Option<CaseRow>, StoreError> {
+        let sql = concat!("SELECT ", case_columns!(), " FROM case_versions WHERE id = ?1 AND version = ?2");
+        self.readers
+            .read(move |db| {
+                Ok(db.prepare_cached(sql)?.query_row(params![id.as_bytes(), version], case_at).optional()?)
+            })
+            .await
+    }
+
+    async fn cases(
+        &self,
+        filter: CaseFilter,
+        after: Option<CasePosition>,
+        limit: u32,
+    ) -> Result<Vec<CaseRow>, StoreError> {
+        self.readers
+            .read(move |db| {
+                let (sql, values) = query(&filter, after, limit);
+                let mut statement = db.prepare_cached(&sql)?;
+                let rows = statement.query_map(params_from_iter(values), case_at)?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    async fn update_case(&self, case: CaseRow) -> Result<Updated, StoreError> {
+        self.writer
+            .write(move |db| {
+                let sql = "SELECT version FROM cases WHERE id = ?1";
+                let current: Option<u32> =
+                    db.prepare_cached(sql)?.query_row([case.id.as_bytes()], |row| row.get(0)).optional()?;
+                match current {
+                    None => return Ok(Updated::NotFound),
+                    Some(current) if current + 1 != case.version => {
+                        return Ok(Updated::Conflict { current_version: current });
+                    }
+                    Some(_) => {}
+                }
+                let sql = "UPDATE cases SET version = ?3, state = ?4, urgency = ?5, issues = ?6, classification = ?7,
+                     assigned_to = ?8, created_by = ?9, call = ?10, created_at_ms = ?11, updated_at_ms = ?12,
+                     updated_by = ?13, document_sealed = ?14 WHERE id = ?1 AND number = ?2";
+                with_values(&case, |values| db.prepare_cached(sql)?.execute(values))?;
+                insert_version(db, &case)?;
+                Ok(Updated::Done)
+            })
+            .await
+    }
+}
+
+/// A new case and its first version; false if the number is taken.
+pub(super) fn insert(db: &Connection, case: &CaseRow) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO cases VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+         ON CONFLICT (number) DO NOTHING";
+    let inserted = with_values(case, |values| db.prepare_cached(sql)?.execute(values))?;
+    if inserted == 1 {
+        insert_version(db, case)?;
+    }
+    Ok(inserted == 1)
+}
+
+fn insert_version(db: &Connection, case: &CaseRow) -> Result<(), StoreError> {
+    let sql = "INSERT INTO case_versions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    with_values(case, |values| db.prepare_cached(sql)?.execute(values))?;
+    Ok(())
+}
+
+fn with_values<T>(case: &CaseRow, run: impl FnOnce(&[&dyn ToSql]) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    Ok(run(params![
+        case.id.as_bytes(),
+        case.number,
+        case.version,
+        case.state,
+        case.urgency,
+        case.issues,
+        case.classification,
+        case.assigned_to.as_ref().map(Uuid::as_bytes),
+        case.created_by.as_ref().map(Uuid::as_bytes),
+        case.call.as_ref().map(Uuid::as_bytes),
+        case.created_at_ms,
+        case.updated_at_ms,
+        case.updated_by.as_ref().map(Uuid::as_bytes),
+        case.document_sealed,
+    ])?)
+}
+
+fn case_at(row: &Row<'_>) -> rusqlite::Result<CaseRow> {
+    let optional = |at: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<Id>>(at)?.map(|id| id.0));
+    Ok(CaseRow {
+        id: row.get::<_, Id>(0)?.0,
+        number: row.get(1)?,
+        version: row.get(2)?,
+        state: row.get(3)?,
+        urgency: row.get(4)?,
+        issues: row.get(5)?,
+        classification: row.get(6)?,
+        assigned_to: optional(7)?,
+        created_by: optional(8)?,
+        call: optional(9)?,
+        created_at_ms: row.get(10)?,
+        updated_at_ms: row.get(11)?,
+        updated_by: optional(12)?,
+        document_sealed: row.get(13)?,
+    })
+}
+
+/// The conditions that are asked for, each with its parameter. Never a value in the text.
+fn query(filter: &CaseFilter, after: Option<CasePosition>, limit: u32) -> (String, Vec<Value>) {
+    let (mut conditions, mut values) = (Vec::new(), Vec::new());
+    let mut add = |condition: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            values.push(value);
+            conditions.push(condition.replace('?', &format!("?{}", values.len())));
+        }
+    };
+    let id = |id: &Option<Uuid>| id.map(|id| Value::Blob(id.as_bytes().to_vec()));
+    add("state = ?", filter.state.clone().map(Value::Text));
+    add("urgency = ?", filter.urgency.clone().map(Value::Text));
+    add("assigned_to = ?", id(&filter.assigned_to));
+    add("created_by = ?", id(&filter.created_by));
+    add("created_at_ms >= ?", filter.from_ms.map(Value::Integer));
+    add("created_at_ms < ?", filter.to_ms.map(Value::Integer));
+    let mut allowed = Vec::new();
+    for classification in &filter.classifications {
+        values.push(Value::Text(classification.clone()));
+        allowed.push(format!("?{}", values.len()));
+    }
+    conditions.push(format!("classification IN ({})", allowed.join(", ")));
+    if let Some(after) = after {
+        values.push(Value::Integer(after.created_at_ms));
+        values.push(Value::Blob(after.id.as_bytes().to_vec()));
+        let last = values.len();
+        conditions.push(format!("(created_at_ms, id) < (?{}, ?{last})", last - 1));
+    }
+    values.push(Value::Integer(i64::from(limit)));
+    let sql = format!(
+        "SELECT {} FROM cases WHERE {} ORDER BY created_at_ms DESC, id DESC LIMIT ?{}",
+        case_columns!(),
+        conditions.join(" AND "),
+        values.len()
+    );
+    (sql, values)
+}

@@ -1,0 +1,36 @@
+//! Brings the schema forward, one numbered step at a time, by whichever process comes first.
+use aws_lc_rs::digest::{SHA256, digest};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::StoreError;
+
+/// Runs what is missing. The caller holds the write lock.
+pub(super) fn to_newest(db: &Connection) -> Result<(), StoreError> {
+    db.execute_batch(
+        "CREATE TABLE IF NOT EXISTS migrations (
+             number INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 BLOB NOT NULL
+         ) STRICT;",
+    )?;
+    let newest: i64 = db.query_row("SELECT coalesce(max(number), 0) FROM migrations", [], |row| row.get(0))?;
+    if newest > MIGRATIONS.len() as i64 {
+        return Err(StoreError::Malformed { what: "a newer schema (written by a newer build)" });
+    }
+    for (number, (name, sql)) in (1i64..).zip(MIGRATIONS) {
+        let sum = digest(&SHA256, sql.as_bytes());
+        let known: Option<Vec<u8>> =
+            db.query_row("SELECT sha256 FROM migrations WHERE number = ?1", [number], |row| row.get(0)).optional()?;
+        match known {
+            Some(known) if known == sum.as_ref() => {}
+            Some(_) => return Err(StoreError::Malformed { what: "a migration that was changed after it ran" }),
+            None => {
+                let step = db.unchecked_transaction()?;
+                step.execute_batch(sql)?;
+                step.execute("INSERT INTO migrations VALUES (?1, ?2, ?3)", (number, name, sum.as_ref()))?;
+                step.commit()?;
+            }
+        }
+    }
+    Ok(())
+}
+
+const MIGRATIONS: &[(&str, &str)] = &[("first", include_str!("migrations/0001-first.sql"))];

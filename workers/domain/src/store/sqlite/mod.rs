@@ -1,0 +1,101 @@
+//! The embedded store: one SQLite file in WAL mode, every commit on disk before anybody hears of it.
+mod calls;
+mod cases;
+mod jobs;
+mod migrate;
+mod once;
+mod people;
+mod readers;
+mod sessions;
+mod writer;
+
+use std::path::Path;
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
+use rusqlite::{Connection, OpenFlags};
+use uuid::Uuid;
+
+use super::StoreError;
+use hotline::config;
+use readers::Readers;
+use writer::Writer;
+
+/// A process's view of the database. Cheap to clone.
+#[derive(Clone)]
+pub struct Sqlite {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl Sqlite {
+    /// Opens the file, makes it if it is missing, and brings it to the newest schema. Blocks.
+    pub fn open(file: &Path, settings: &config::Store) -> Result<Self, StoreError> {
+        let lock = writer::lock_beside(file)?;
+        let connection = connect(file, false)?;
+        {
+            let _alone = lock.lock()?;
+            migrate::to_newest(&connection)?;
+        }
+        let readers = (0..settings.readers).map(|_| connect(file, true)).collect::<Result<Vec<_>, _>>()?;
+        let writer = Writer::start(connection, lock, settings.batch_writes_max, settings.queue_writes_max)?;
+        Ok(Self { writer, readers: Readers::start(readers)? })
+    }
+
+    /// Whether it answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.readers.read(|db| Ok(db.query_row("SELECT 1", [], |_| Ok(()))?)).await
+    }
+}
+
+fn connect(file: &Path, read_only: bool) -> Result<Connection, StoreError> {
+    // Readers need write access to the WAL's index; `query_only` keeps them from everything else.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    close_to_others(file)?;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA secure_delete = ON;
+         PRAGMA cell_size_check = ON;",
+    )?;
+    if read_only {
+        connection.execute_batch("PRAGMA query_only = ON;")?;
+    }
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// SQLite gives its other files the mode of the database; so the database is made before it.
+fn close_to_others(file: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::File::options().create(true).append(true).mode(0o600).open(file).map(drop)
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// A UUID as its 16 bytes.
+struct Id(Uuid);
+
+impl FromSql for Id {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let bytes = value.as_blob()?;
+        Uuid::from_slice(bytes).map(Self).map_err(|_| FromSqlError::InvalidType)
+    }
+}
+
+/// Only a reader that recovers a WAL after a crash, or a checkpoint, makes anybody wait here; writers
+/// wait in the fair lock.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
