@@ -131,3 +131,72 @@ pub const FORMAT: u32 = 1;
 
 /// `prevHash` of the first record.
 pub const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{SOURCE, event, keys};
+    use super::*;
+
+    fn record(change: impl FnOnce(&mut Event)) -> Record {
+        let mut event = event("case.read");
+        event.details = String::new();
+        change(&mut event);
+        Record::link(&event, Origin { source: SOURCE, number: 9 }, 1, NO_HASH, &keys().sealer().unwrap(), true)
+    }
+
+    /// The hash was computed by hand with another program; it never changes for format 1.
+    #[test]
+    fn lines_of_format_1_stay_what_they_are() {
+        let line = record(|event| event.subject = "caf\u{e9}\u{1}\"\\/\n".to_owned()).canonical();
+        let (before, after) = (LINE.split_once("@HASH@").unwrap().0, LINE.split_once("@HASH@").unwrap().1);
+        assert_eq!(line, format!("{before}{HASH}{after}"));
+    }
+
+    #[test]
+    fn keys_are_in_canonical_order() {
+        let line = record(|_| ()).canonical();
+        let places: Vec<_> = KEYS.iter().map(|key| line.find(&format!("\"{key}\":")).unwrap()).collect();
+        assert!(KEYS.is_sorted() && places.is_sorted());
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value.as_object().unwrap().len(), KEYS.len(), "a field is missing from this test");
+    }
+
+    #[test]
+    fn compliance_is_what_the_event_and_the_log_say() {
+        let plain = record(|_| ()).compliance;
+        assert_eq!(plain, Compliance { hipaa: false, simtron: true, sox: false });
+        let marked = record(|event| (event.contains_phi, event.affects_financials) = (true, true)).compliance;
+        assert_eq!(marked, Compliance { hipaa: true, simtron: true, sox: true });
+    }
+
+    #[test]
+    fn ids_follow_from_the_source_and_its_number() {
+        let id = |source, number| event_id(Origin { source, number });
+        assert_eq!(id("a", 1), id("a", 1));
+        assert_ne!(id("a", 1), id("a", 2));
+        assert_ne!(id("a", 1), id("b", 1));
+        assert_eq!(id("a", 1).as_bytes()[14], b'8');
+    }
+
+    const KEYS: [&str; 17] = [
+        "action",
+        "actor",
+        "compliance",
+        "details",
+        "eventId",
+        "eventType",
+        "format",
+        "hash",
+        "outcome",
+        "prevHash",
+        "requestId",
+        "seq",
+        "severity",
+        "source",
+        "sourceNumber",
+        "subject",
+        "timestamp",
+    ];
+    const LINE: &str = r#"{"action":"case.read","actor":"4f7a","compliance":{"hipaa":false,"simtron":true,"sox":false},"details":"","eventId":"c33d960a-1e45-8caa-b778-6bfc0ac43a49","eventType":"DATA_ACCESS","format":1,"hash":"@HASH@","outcome":"allowed","prevHash":"0000000000000000000000000000000000000000000000000000000000000000","requestId":"r-1","seq":1,"severity":"LOW","source":"api-0@00000000000000aa.1","sourceNumber":9,"subject":"café\u0001\"\\/\n","timestamp":"2023-11-14T22:13:20.123Z"}"#;
+    const HASH: &str = "36f0febaf55e449c68ab57c9c404a214b72a88bde1d6eb780af0518d2f7a0405";
+}

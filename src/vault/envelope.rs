@@ -86,3 +86,30 @@ const HEADER_BYTES: usize = 4;
 const PLAIN_AT: usize = HEADER_BYTES + NONCE_LEN;
 const TAG_BYTES: usize = 16;
 const OVERHEAD_BYTES: usize = PLAIN_AT + TAG_BYTES;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use data_encoding::HEXLOWER;
+
+    fn bytes<const N: usize>(hex: &str) -> [u8; N] {
+        HEXLOWER.decode(hex.as_bytes()).unwrap().try_into().unwrap()
+    }
+
+    /// NIST CAVP gcmEncryptExtIV256: 96-bit IV, 128-bit text, no associated data, first vector.
+    #[test]
+    fn the_cipher_is_the_one_that_nist_describes() {
+        let key: [u8; 32] = bytes("31bdadd96698c204aa9ce1448ea94ae1fb4a9a0b3c9d773b51bb1822666b8f22");
+        let mut text: [u8; 16] = bytes("2db5168e932556f8089a0622981d017d");
+        let nonce = Nonce::assume_unique_for_key(bytes("0d18e06c7c725ac9e362e1ce"));
+        let tag = gcm(&key).seal_in_place_separate_tag(nonce, aead::Aad::empty(), &mut text).unwrap();
+        assert_eq!(text, bytes("fa4362189661d163fcd6a56d8bf0405a"));
+        assert_eq!(tag.as_ref(), bytes::<16>("d636ac1bbedd5cc3ee727dc2ab4a9489"));
+    }
+
+    #[test]
+    fn classes_keep_their_numbers() {
+        let numbers = KeyClass::ALL.map(class_number);
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7], "stored values carry these");
+    }
+}

@@ -185,3 +185,74 @@ impl TryFrom<String> for Base64 {
         BASE64.decode(text.as_bytes()).map(Self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn error(state_dir: &Path) -> String {
+        match Keyring::open(state_dir) {
+            Ok(_) => panic!("opened"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_same_keys_come_back_and_nobody_else_can_read_them() {
+        let state = tempfile::tempdir().unwrap();
+        let made = Keyring::open_or_create(state.path()).unwrap();
+        let opened = Keyring::open_or_create(state.path()).unwrap();
+        let mut seen = std::collections::HashSet::new();
+        for class in KeyClass::ALL {
+            let (before, after) = (made.unwrap(class).unwrap(), opened.unwrap(class).unwrap());
+            assert_eq!(before[0].bytes, after[0].bytes);
+            assert!(seen.insert(after[0].bytes), "two classes share a key");
+        }
+        for (name, mode) in [("keys", 0o700), ("keys/kek-0001.key", 0o600), ("keys/keyring.json", 0o600)] {
+            let found = fs::metadata(state.path().join(name)).unwrap().permissions().mode() & 0o777;
+            assert_eq!(found, mode, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_rotated_class_seals_with_the_new_key_and_keeps_the_old() {
+        let state = tempfile::tempdir().unwrap();
+        let mut keyring = Keyring::open_or_create(state.path()).unwrap();
+        assert_eq!(keyring.rotate(KeyClass::Token).unwrap(), 2);
+        let keys = Keyring::open(state.path()).unwrap().unwrap(KeyClass::Token).unwrap();
+        assert_eq!(keys.iter().map(|key| key.version).collect::<Vec<_>>(), [2, 1]);
+    }
+
+    #[test]
+    fn an_exposed_short_or_other_key_is_named() {
+        let state = tempfile::tempdir().unwrap();
+        Keyring::open_or_create(state.path()).unwrap();
+        let kek = state.path().join("keys/kek-0001.key");
+        fs::set_permissions(&kek, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(error(state.path()).contains("640"), "{}", error(state.path()));
+        fs::set_permissions(&kek, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&kek, [1; 31]).unwrap();
+        assert!(error(state.path()).contains("31 bytes"));
+        fs::write(&kek, [1; 32]).unwrap();
+        assert!(error(state.path()).contains("are wrapped by"));
+    }
+
+    #[test]
+    fn a_key_in_another_keys_place_does_not_unwrap() {
+        let state = tempfile::tempdir().unwrap();
+        let mut keyring = Keyring::open_or_create(state.path()).unwrap();
+        let case = keyring.stored.keys[&KeyClass::Case][0].wrapped.clone();
+        keyring.stored.keys.get_mut(&KeyClass::Call).unwrap()[0].wrapped = case;
+        assert!(matches!(keyring.unwrap(KeyClass::Call), Err(KeyringError::Provider(ProviderError::Refused { .. }))));
+        keyring.write().unwrap();
+        assert!(error(state.path()).contains("could not unwrap"));
+    }
+
+    #[test]
+    fn reading_commands_make_no_keys() {
+        let state = tempfile::tempdir().unwrap();
+        assert!(Keyring::open(state.path()).is_err());
+        assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0);
+    }
+}

@@ -137,3 +137,6 @@ impl DataKey {
         key
     }
 }
+
+#[cfg(test)]
+mod tests;
