@@ -214,6 +214,11 @@ impl State {
         self.waiters.remove(&(number, id));
     }
 
+    #[cfg(test)]
+    pub(super) fn waiters(&self) -> usize {
+        self.waiters.len()
+    }
+
     pub(super) fn stop(&mut self) -> Vec<Waker> {
         self.stopped = true;
         mem::take(&mut self.waiters).into_values().map(|waiter| waiter.waker).collect()
