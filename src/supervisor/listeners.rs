@@ -8,18 +8,25 @@ use hotline::wire::Role;
 
 use super::StartError;
 
-/// One SO_REUSEPORT listener for each API slot, all on one port. Port 0: the first picks it.
+/// One SO_REUSEPORT listener for each API slot, all on one port. Port 0 takes any.
 pub(super) fn bind_api(config: &Config) -> Result<(Vec<OwnedFd>, SocketAddr), StartError> {
-    let mut address = config.server.bind;
+    let (reserved, address) = match config.server.bind {
+        any if any.port() == 0 => {
+            let what = format!("{any} (server.bind)");
+            let (reserved, address) = sys::reserve_port(any).map_err(|source| StartError::Bind { what, source })?;
+            (Some(reserved), address)
+        }
+        fixed => (None, fixed),
+    };
     let mut listeners = Vec::new();
     for slot in 0..config.workers.api {
-        let bound = sys::listen_tcp_reuseport(address, BACKLOG).map_err(|source| StartError::Bind {
+        let (listener, _) = sys::listen_tcp_reuseport(address, BACKLOG).map_err(|source| StartError::Bind {
             what: format!("listener {slot} on {address} (server.bind)"),
             source,
         })?;
-        listeners.push(bound.0);
-        address = bound.1;
+        listeners.push(listener);
     }
+    drop(reserved);
     Ok((listeners, address))
 }
 
@@ -45,4 +52,4 @@ pub(super) fn programs() -> Result<[(Role, Program); 3], StartError> {
 }
 
 /// Connections that may wait while a slot's worker is replaced; the kernel caps it at `somaxconn`.
-const BACKLOG: i32 = 4_096;
+pub(super) const BACKLOG: i32 = 4_096;

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Supervisor;
+use super::worker::SlotState;
 
 /// Whose descriptor became ready.
 #[derive(Clone, Copy)]
@@ -188,6 +189,7 @@ impl Supervisor {
             let beat_age = self.slots[index].beat_age(&self.board, now);
             self.feed(index, Event::Tick { beat_age });
         }
+        self.rest_those_away(now);
         let writers_gone = self.slots.iter().all(|slot| slot.slot.role == Role::Scribe || slot.life.is_over());
         if self.stopping && writers_gone {
             self.drain(|role| role == Role::Scribe);
@@ -195,6 +197,15 @@ impl Supervisor {
         self.scrape_on_time(now);
         self.late_commands(now);
         self.notify.feed_watchdog(now);
+    }
+
+    /// Only while somebody else serves: with nobody there, waiting is better than being refused.
+    fn rest_those_away(&mut self, now: Instant) {
+        let is_api = |slot: &SlotState| slot.slot.role == Role::Api;
+        if self.stopping || !self.slots.iter().any(|slot| is_api(slot) && slot.life.is_serving()) {
+            return;
+        }
+        self.slots.iter_mut().filter(|slot| is_api(slot) && slot.is_away(now)).for_each(SlotState::rest);
     }
 
     fn is_over(&self) -> bool {

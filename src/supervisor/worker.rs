@@ -10,6 +10,7 @@ use hotline::sys::{self, Pidfd, Program, Spawned};
 use hotline::wire::Slot;
 
 use super::link::Link;
+use super::listeners::BACKLOG;
 
 /// A place for a worker: it keeps listener, board cell and name whoever lives in it.
 pub(super) struct SlotState {
@@ -17,6 +18,8 @@ pub(super) struct SlotState {
     pub(super) life: WorkerLife,
     /// Held for life: the accept queue survives its worker.
     pub(super) listener: Option<OwnedFd>,
+    /// The listener has left its port's group: nobody will accept on it for a while.
+    is_resting: bool,
     pub(super) process: Option<Process>,
     pub(super) generation: u32,
     pub(super) restarts: u64,
@@ -36,13 +39,27 @@ pub(super) struct Process {
 
 impl SlotState {
     pub(super) fn new(slot: Slot, life: WorkerLife, listener: Option<OwnedFd>) -> Self {
-        Self { slot, life, listener, process: None, generation: 0, restarts: 0, last_end: String::new() }
+        Self {
+            slot,
+            life,
+            listener,
+            is_resting: false,
+            process: None,
+            generation: 0,
+            restarts: 0,
+            last_end: String::new(),
+        }
     }
 
     /// Forks and executes the next generation.
     pub(super) fn spawn(&mut self, program: &Program, board: &Board, board_fd: BorrowedFd<'_>) -> io::Result<()> {
         self.generation += 1;
         board.cell(self.slot.cell).clear();
+        if let Some(listener) = &self.listener
+            && std::mem::take(&mut self.is_resting)
+        {
+            sys::rejoin_group(listener, BACKLOG)?;
+        }
         let (ours, theirs) = sys::pair()?;
         let mut handed = vec![theirs.as_fd(), board_fd];
         handed.extend(self.listener.as_ref().map(AsFd::as_fd));
@@ -52,6 +69,25 @@ impl SlotState {
         let Spawned { pid, pidfd } = spawned;
         self.process = Some(Process { pid, pidfd, link, started, beat: (0, started) });
         Ok(())
+    }
+
+    /// Nobody will serve here for so long that callers are better off in another slot's queue.
+    pub(super) fn is_away(&self, now: Instant) -> bool {
+        match self.life.phase() {
+            Phase::Waiting { until } => until.saturating_duration_since(now) > AWAY_AFTER,
+            Phase::Failed => true,
+            _ => false,
+        }
+    }
+
+    /// Sends new callers to the other slots until the next worker comes.
+    pub(super) fn rest(&mut self) {
+        let Some(listener) = self.listener.as_ref().filter(|_| !self.is_resting) else { return };
+        match sys::leave_group(listener) {
+            Ok(()) => tracing::warn!(slot = %self.slot, "new connections go to the other slots"),
+            Err(error) => tracing::error!(slot = %self.slot, %error, "could not leave the port's group"),
+        }
+        self.is_resting = true;
     }
 
     /// Time since the worker's beat last changed. Beats are wall-clock times, but only their change
@@ -86,5 +122,7 @@ impl SlotState {
     }
 }
 
+/// A client waits a second before it sends its SYN again.
+const AWAY_AFTER: Duration = Duration::from_secs(1);
 /// On both architectures we ship for.
 const PAGE_BYTES: u64 = 4_096;

@@ -9,7 +9,7 @@ mod spawn;
 mod words;
 
 pub use limits::{close_to_strangers, lock_file, pin_to_cpu, raise_open_files, run_nicely};
-pub use net::{listen_tcp_reuseport, listen_unix, pair, peer_uid};
+pub use net::{leave_group, listen_tcp_reuseport, listen_unix, pair, peer_uid, rejoin_group, reserve_port};
 pub use ofd_lock::{OfdGuard, OfdLock};
 pub use process::{Ended, Pidfd, Signal, Signals, set_name};
 pub use spawn::{BOARD_FD, CONTROL_FD, LISTENER_FD, Program, Spawned, inherited, is_socket, spawn};
