@@ -148,7 +148,7 @@ fn mulaw(bytes: &[u8], mono: &mut Mono) -> Result<(), DecodeError> {
     for chunk in bytes.chunks(frames.len()) {
         for (frame, byte) in frames.iter_mut().zip(chunk) {
             let code = !byte;
-            let magnitude = ((i32::from(code & 0x0f) << 3) + 0x84 << ((code >> 4) & 7)) - 0x84;
+            let magnitude = (((i32::from(code & 0x0f) << 3) + 0x84) << ((code >> 4) & 7)) - 0x84;
             let sample = if code & 0x80 == 0 { magnitude } else { -magnitude };
             *frame = sample as f32 / 32_768.0;
         }
