@@ -80,7 +80,8 @@ struct Supervisor {
     recorder: Recorder,
     merged: Merged,
     announced: bool,
-    stopping: bool,
+    /// Since when the service is draining.
+    stopping: Option<Instant>,
     /// Set when the service must end with an error.
     failure: Option<ExitCode>,
     _state_lock: Flock<File>,
@@ -120,7 +121,7 @@ impl Supervisor {
             notify: Notify::from_environment(started),
             merged: Merged::default(),
             announced: false,
-            stopping: false,
+            stopping: None,
             failure: None,
             _state_lock: state_lock,
             config,

@@ -1,6 +1,6 @@
 //! The poll loop: waits for descriptors, signals and deadlines, and performs what the lifecycle decides.
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hotline::lifecycle::{Action, Event, ExitCode};
 use hotline::sys::{Ended, Signal};
@@ -151,26 +151,40 @@ impl Supervisor {
             match signal {
                 // Ends are noticed by pidfd; the signal only wakes the loop.
                 Signal::SIGCHLD => {}
-                signal if self.stopping => {
-                    tracing::warn!(%signal, "asked twice: ending the workers now");
-                    for slot in &self.slots {
-                        if let Some(process) = &slot.process {
-                            let _ = process.pidfd.signal(Signal::SIGKILL);
-                        }
+                signal => match self.stopping {
+                    None => {
+                        tracing::info!(%signal, "draining");
+                        self.stop();
                     }
-                }
-                signal => {
-                    tracing::info!(%signal, "draining");
-                    self.stop();
-                }
+                    // Ctrl-C reaches us from the terminal and again from a shell that cleans up.
+                    Some(since) if since.elapsed() < SAME_WISH => {}
+                    Some(_) => {
+                        tracing::warn!(%signal, "asked again: ending the workers now");
+                        self.hasten();
+                    }
+                },
             }
         }
     }
 
+    /// The scribe is left to finish what the others gave it, unless it is the last.
+    fn hasten(&self) {
+        let writers_gone = self.writers_are_gone();
+        for slot in self.slots.iter().filter(|slot| slot.slot.role != Role::Scribe || writers_gone) {
+            if let Some(process) = &slot.process {
+                let _ = process.pidfd.signal(Signal::SIGKILL);
+            }
+        }
+    }
+
+    fn writers_are_gone(&self) -> bool {
+        self.slots.iter().all(|slot| slot.slot.role == Role::Scribe || slot.life.is_over())
+    }
+
     /// Public and background workers first; the scribe when they are gone (see `tick`).
     pub(super) fn stop(&mut self) {
-        if !self.stopping {
-            self.stopping = true;
+        if self.stopping.is_none() {
+            self.stopping = Some(Instant::now());
             self.notify.say("STOPPING=1");
             self.drain(|role| role != Role::Scribe);
         }
@@ -190,8 +204,7 @@ impl Supervisor {
             self.feed(index, Event::Tick { beat_age });
         }
         self.rest_those_away(now);
-        let writers_gone = self.slots.iter().all(|slot| slot.slot.role == Role::Scribe || slot.life.is_over());
-        if self.stopping && writers_gone {
+        if self.stopping.is_some() && self.writers_are_gone() {
             self.drain(|role| role == Role::Scribe);
         }
         self.scrape_on_time(now);
@@ -202,14 +215,14 @@ impl Supervisor {
     /// Only while somebody else serves: with nobody there, waiting is better than being refused.
     fn rest_those_away(&mut self, now: Instant) {
         let is_api = |slot: &SlotState| slot.slot.role == Role::Api;
-        if self.stopping || !self.slots.iter().any(|slot| is_api(slot) && slot.life.is_serving()) {
+        if self.stopping.is_some() || !self.slots.iter().any(|slot| is_api(slot) && slot.life.is_serving()) {
             return;
         }
         self.slots.iter_mut().filter(|slot| is_api(slot) && slot.is_away(now)).for_each(SlotState::rest);
     }
 
     fn is_over(&self) -> bool {
-        self.stopping && self.slots.iter().all(|slot| slot.life.is_over() && slot.process.is_none())
+        self.stopping.is_some() && self.slots.iter().all(|slot| slot.life.is_over() && slot.process.is_none())
     }
 
     fn visit(&mut self, woken: &Woken, now: Instant) {
@@ -281,5 +294,7 @@ impl Supervisor {
     }
 }
 
+/// Signals closer together than this are one wish to stop.
+const SAME_WISH: Duration = Duration::from_secs(1);
 /// How late a deadline may be noticed.
 const TICK_MS: u8 = 100;
