@@ -1,0 +1,140 @@
+//! One worker's connection: says who it is, then sends records; is told how far they are on disk.
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use hotline::audit::Batch;
+use hotline::wire::{self, BUILD_ID, Decoder, FrameError, FromScribe, ToScribe, WIRE_VERSION};
+
+pub(crate) struct Visitor {
+    stream: UnixStream,
+    decoder: Decoder,
+    source: Option<String>,
+    /// What it was told last; nothing before its name is known.
+    told: Option<u64>,
+    out: Vec<u8>,
+}
+
+/// Why a connection ends.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Left {
+    #[error("closed by the worker")]
+    Closed,
+    #[error("could not read or write: {0}")]
+    Io(#[from] io::Error),
+    #[error("not our protocol: {0}")]
+    Frame(#[from] FrameError),
+    #[error("of another build: {0}")]
+    OtherBuild(String),
+    #[error("not our protocol: {0}")]
+    Violation(&'static str),
+    #[error("does not read its acknowledgements")]
+    Deaf,
+}
+
+impl Visitor {
+    pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream, decoder: Decoder::default(), source: None, told: None, out: Vec::new() })
+    }
+
+    pub(crate) fn source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
+    /// Takes what has come, up to a limit for one turn. Records that came before the end of the
+    /// connection are taken, too.
+    pub(crate) fn read(&mut self, batches: &mut Vec<Batch>) -> Result<(), Left> {
+        let mut buffer = [0; READ_BYTES];
+        for _ in 0..READS_PER_TURN {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(Left::Closed),
+                Ok(bytes) => self.decoder.push(&buffer[..bytes]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.into()),
+            }
+            while let Some(message) = self.decoder.next()? {
+                self.take(message, batches)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, message: ToScribe, batches: &mut Vec<Batch>) -> Result<(), Left> {
+        match (message, &self.source) {
+            (ToScribe::Open { wire_version, build_id, source }, None) => {
+                if wire_version != WIRE_VERSION || build_id != BUILD_ID {
+                    return Err(Left::OtherBuild(build_id.chars().take(64).collect()));
+                }
+                if !is_source(&source) {
+                    return Err(Left::Violation("not the name of a source"));
+                }
+                self.source = Some(source);
+            }
+            (ToScribe::Append { first_number, events }, Some(source)) => {
+                if first_number == 0 || first_number.checked_add(events.len() as u64).is_none() {
+                    return Err(Left::Violation("numbers begin with 1 and end somewhere"));
+                }
+                if events.iter().any(|event| event.over_limit().is_some()) {
+                    return Err(Left::Violation("a record is too long"));
+                }
+                batches.push(Batch { source: source.clone(), first_number, events });
+            }
+            (ToScribe::Open { .. }, Some(_)) => return Err(Left::Violation("named itself twice")),
+            (ToScribe::Append { .. }, None) => return Err(Left::Violation("sent records before its name")),
+        }
+        Ok(())
+    }
+
+    /// Tells how far its records are on disk, if that is news.
+    pub(crate) fn acknowledge(&mut self, number: u64) -> Result<(), Left> {
+        if self.told != Some(number) {
+            self.told = Some(number);
+            self.out.extend(wire::encode(&FromScribe::Durable { number })?);
+        }
+        self.flush()
+    }
+
+    pub(crate) fn fail(&mut self, reason: &str) -> Result<(), Left> {
+        self.out.extend(wire::encode(&FromScribe::Failed { reason: reason.to_owned() })?);
+        self.flush()
+    }
+
+    /// Bytes the socket has not taken yet.
+    pub(crate) fn is_owed(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<(), Left> {
+        while !self.out.is_empty() {
+            match self.stream.write(&self.out) {
+                Ok(0) => return Err(Left::Closed),
+                Ok(bytes) => drop(self.out.drain(..bytes)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.out.len() > OWED_BYTES_MAX => {
+                    return Err(Left::Deaf);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// `<slot>@<boot>.<generation>`, so that it may stand in the log as it is.
+fn is_source(source: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-@._".contains(&byte);
+    (3..=SOURCE_BYTES_MAX).contains(&source.len()) && source.contains('@') && source.bytes().all(is_plain)
+}
+
+const READ_BYTES: usize = 64 << 10;
+/// One worker cannot keep the others waiting for more than a megabyte.
+const READS_PER_TURN: usize = 16;
+const OWED_BYTES_MAX: usize = 64 << 10;
+const SOURCE_BYTES_MAX: usize = 128;
