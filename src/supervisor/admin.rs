@@ -1,5 +1,6 @@
 //! The admin socket: who may come in, and what becomes of a command.
 use std::collections::HashMap;
+use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -25,9 +26,8 @@ pub(super) struct AdminDoor {
 impl AdminDoor {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let listener = sys::listen_unix(path)?;
-        if let Ok(Some(group)) = Group::from_name(GROUP) {
-            chown(path, None, Some(group.gid))?;
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+        if let Err(error) = let_group_in(path) {
+            tracing::warn!(%error, group = GROUP, "could not open the admin socket to its group");
         }
         Ok(Self { listener, visitors: Vec::new(), next_id: 1, forwarded: HashMap::new() })
     }
@@ -80,6 +80,16 @@ impl AdminDoor {
     }
 }
 
+/// Where the group exists, its members may pass through the folder to this socket, and do nothing else in it.
+fn let_group_in(path: &Path) -> io::Result<()> {
+    let Ok(Some(group)) = Group::from_name(GROUP) else { return Ok(()) };
+    for (path, mode) in [(path.parent().unwrap_or(path), 0o710), (path, 0o660)] {
+        chown(path, None, Some(group.gid))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}
+
 /// Root, the user this runs as, and members of the group `hotline`.
 fn may_enter(uid: u32) -> bool {
     if uid == 0 || Uid::from_raw(uid) == nix::unistd::geteuid() {
@@ -98,3 +108,55 @@ fn line_of(told: &Told) -> Vec<u8> {
 
 /// Its members may give commands.
 const GROUP: &str = "hotline";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    /// Sends one line and drives the door until it is answered or taken as a command.
+    fn say(line: &str) -> (Vec<Ask>, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let mut door = AdminDoor::open(&path).unwrap();
+        let now = Instant::now();
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.write_all(line.as_bytes()).unwrap();
+        let client = std::thread::spawn(move || {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).map(|_| answer).unwrap_or_default()
+        });
+        let mut asked = Vec::new();
+        while !client.is_finished() {
+            door.accept(now);
+            let everybody: Vec<u64> = door.visitors.iter().map(|(visitor, _)| visitor.id).collect();
+            for (id, uid, ask) in door.turn(&everybody, now) {
+                assert_eq!(uid, nix::unistd::geteuid().as_raw());
+                asked.push(ask);
+                door.reply(id, &Told::Stopping);
+            }
+        }
+        (asked, client.join().unwrap())
+    }
+
+    #[test]
+    fn a_command_is_one_line_with_nothing_unknown_in_it() {
+        let (asked, answer) = say("{\"command\":\"token\",\"user\":\"ana\",\"ttlSeconds\":60}\n");
+        assert!(matches!(&asked[..], [Ask::Token { user, ttl_seconds: 60 }] if user == "ana"));
+        assert_eq!(answer, "{\"answer\":\"stopping\"}\n");
+        for bad in [
+            "status\n",
+            "{\"command\":\"reboot\"}\n",
+            "{\"command\":\"token\",\"user\":\"a\",\"ttlSeconds\":1,\"x\":2}\n",
+        ] {
+            let (asked, answer) = say(bad);
+            assert!(asked.is_empty() && answer.starts_with("{\"answer\":\"refused\""), "{bad} {answer}");
+        }
+    }
+
+    #[test]
+    fn root_and_our_own_user_may_enter_and_a_stranger_may_not() {
+        assert!(may_enter(0) && may_enter(nix::unistd::geteuid().as_raw()));
+        assert!(!may_enter(3_999_999_999));
+    }
+}

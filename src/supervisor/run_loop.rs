@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Supervisor;
+use super::door::VISITORS_MAX;
 use super::worker::SlotState;
 
 /// Whose descriptor became ready.
@@ -269,11 +270,14 @@ impl Supervisor {
     }
 
     fn sources(&self) -> Vec<(Source, BorrowedFd<'_>, PollFlags)> {
-        let mut sources = vec![
-            (Source::Signals, self.signals.as_fd(), PollFlags::POLLIN),
-            (Source::Admin, self.admin.listener.as_fd(), PollFlags::POLLIN),
-            (Source::Page, self.page.listener.as_fd(), PollFlags::POLLIN),
-        ];
+        let mut sources = vec![(Source::Signals, self.signals.as_fd(), PollFlags::POLLIN)];
+        // A full house does not listen: a connection that is not accepted would wake the loop for ever.
+        if self.admin.visitors.len() < VISITORS_MAX {
+            sources.push((Source::Admin, self.admin.listener.as_fd(), PollFlags::POLLIN));
+        }
+        if self.page.visitors.len() < VISITORS_MAX {
+            sources.push((Source::Page, self.page.listener.as_fd(), PollFlags::POLLIN));
+        }
         let direction = |writes| if writes { PollFlags::POLLOUT } else { PollFlags::POLLIN };
         for (visitor, _) in &self.admin.visitors {
             sources.push((Source::AdminVisitor(visitor.id), visitor.as_fd(), direction(visitor.wants_to_write())));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::lifecycle::ExitCode;
 use crate::telemetry::{Recorder, names};
 use crate::vault::KeyClass;
-use crate::wire::{self, AdminCall, AdminReply, FromWorker, KeyBytes, LiveEvent, ToWorker};
+use crate::wire::{self, AdminCall, AdminReply, FrameError, FromWorker, KeyBytes, LiveEvent, ToWorker};
 
 /// The control socket before the worker serves.
 pub struct Control {
@@ -119,9 +119,11 @@ fn write_all(mut stream: UnixStream, outgoing: &Receiver<Outgoing>, recorder: &R
     loop {
         match outgoing.recv_timeout(UPKEEP_EVERY) {
             Ok(Outgoing { message, written }) => {
-                if let Err(error) = wire::write(&mut stream, &message) {
-                    tracing::warn!(%error, "could not tell the supervisor");
-                    return;
+                match wire::write(&mut stream, &message) {
+                    Ok(()) => {}
+                    Err(FrameError::Io(_)) => return, // the reader notices, too, and drains us
+                    // Too long to be sent; the next message may not be.
+                    Err(error) => tracing::error!(%error, "could not tell the supervisor"),
                 }
                 if let Some(written) = written {
                     let _ = written.send(());
