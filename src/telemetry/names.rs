@@ -86,12 +86,6 @@ metrics! {
     Histogram AUDIT_WAIT_SECONDS = "hotline_audit_wait_seconds";
     /// Connections made to the scribe.
     Counter AUDIT_CONNECTS = "hotline_audit_connects_total";
-    /// Workers connected to the scribe now.
-    Gauge AUDIT_VISITORS = "hotline_audit_workers";
-    /// Connections the scribe refused or ended.
-    Counter AUDIT_VISITORS_REFUSED = "hotline_audit_workers_refused_total";
-    /// Records the scribe holds that are not yet on disk.
-    Gauge AUDIT_BACKLOG_RECORDS = "hotline_audit_backlog_records";
 
     // Store.
     /// Writes waiting for the writer thread.

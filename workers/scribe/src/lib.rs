@@ -1,15 +1,83 @@
-//! The sole writer of the audit log: what workers report becomes durable here, all of it that is
-//! waiting in one write and one `fdatasync`, and only then is it acknowledged.
+//! The sole writer of the audit log.
 //!
-//! No network, no runtime: one thread, one poll loop. It holds the audit key and nothing else that
-//! is secret, and it reads only frames of other processes of this user.
+//! Workers connect to a socket that the supervisor keeps open across the scribe's lives. Every turn
+//! takes what all of them have sent, writes it in one go, and tells each how far its records are on
+//! disk. While the disk does not take them, nothing more is read: the queues fill up, and requests
+//! that must be recorded are refused.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout))]
 
-mod drain;
-mod pending;
-mod scribe;
+mod desk;
+mod stop;
 mod visitor;
 
-pub use drain::{DrainAsker, DrainHeard, drain};
-pub use scribe::{Ended, OpenError, Scribe, Settings};
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+
+use hotline::audit::{AuditKeys, LogWriter, WriterError};
+use hotline::board::WorkerPhase;
+use hotline::lifecycle::ExitCode;
+use hotline::vault::KeyClass;
+use hotline::worker::{Entered, Incoming};
+
+pub use desk::Desk;
+pub use stop::Stop;
+
+/// Why the scribe could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("could not have the audit key: {0}")]
+    Key(#[source] io::Error),
+    #[error("could not have the audit key: the keyring holds none")]
+    NoKey,
+    #[error("could not use the inherited listener")]
+    Listener,
+    #[error(transparent)]
+    Log(#[from] WriterError),
+    #[error("could not prepare the scribe: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl StartError {
+    /// Another scribe may be on its way out, a disk may come back; a keyring without a key stays so.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::NoKey | Self::Listener => ExitCode::BadConfig,
+            Self::Key(_) | Self::Log(_) | Self::Io(_) => ExitCode::TryLater,
+        }
+    }
+}
+
+/// Serves until the supervisor asks to leave.
+pub fn run(entered: Entered) -> Result<(), StartError> {
+    let Entered { welcome, board, listener, mut control } = entered;
+    let keys = control.key(KeyClass::Audit).map_err(StartError::Key)?;
+    let keys = AuditKeys::new(keys).ok_or(StartError::NoKey)?;
+    let folder = welcome.config.paths.state_dir.join("audit");
+    let source = format!("{}@{:016x}.{}", welcome.slot, welcome.boot_id, welcome.generation);
+    let (writer, opening) = LogWriter::open(&folder, keys, &source, welcome.config.audit.segment_bytes_max)?;
+    tracing::info!(seq = opening.head.seq, hash = opening.head.hash, trimmed_bytes = opening.trimmed_bytes, "log open");
+    if let Some(reason) = &opening.broken {
+        tracing::error!(reason, "the audit log was broken; it goes on behind the damage");
+    }
+
+    let listener = UnixListener::from(listener.ok_or(StartError::Listener)?);
+    let stop = Stop::new()?;
+    let asked = stop.clone();
+    let sender = control.serve(move |incoming| {
+        if let Incoming::Drain { deadline_ms } = incoming {
+            asked.ask(Duration::from_millis(deadline_ms));
+        }
+    });
+    let mut desk = Desk::new(listener, writer, board.cell(welcome.slot.cell), source)?;
+    desk.report(opening.events);
+    desk.report([desk::started(welcome.generation)]);
+    sender.ready();
+    board.cell(welcome.slot.cell).set_phase(WorkerPhase::Serving);
+    desk.serve(&stop);
+    board.cell(welcome.slot.cell).set_phase(WorkerPhase::Draining);
+    desk.leave(&stop);
+    sender.drained();
+    Ok(())
+}

@@ -1,216 +1,140 @@
-//! One worker's connection: frames in, acknowledgements out, never blocking.
-//!
-//! A worker says first who it is. After that it may only append, with consecutive numbers; anything
-//! else ends the connection, for a worker that has been taken over must not be able to confuse the log.
-use std::io::{self, ErrorKind, Read, Write};
+//! One worker's connection: says who it is, then sends records; is told how far they are on disk.
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use hotline::audit::Event;
+use hotline::audit::Batch;
 use hotline::wire::{self, BUILD_ID, Decoder, FrameError, FromScribe, ToScribe, WIRE_VERSION};
 
 pub(crate) struct Visitor {
     stream: UnixStream,
     decoder: Decoder,
-    unsent: Vec<u8>,
-    /// Empty until it has said who it is.
-    source: String,
-    /// How far its source was on disk when it came.
-    welcomed_at: u64,
-    /// The number its next event must not be beyond; nothing before its first events.
-    next_number: Option<u64>,
-    /// It has events here that are not on disk yet.
-    pub(crate) is_waiting: bool,
-}
-
-/// What a worker said.
-pub(crate) enum Said {
-    /// Who it is; it waits to hear how far its source has come.
-    Open,
-    Append {
-        first_number: u64,
-        events: Vec<Event>,
-    },
+    source: Option<String>,
+    /// What it was told last; nothing before its name is known.
+    told: Option<u64>,
+    out: Vec<u8>,
 }
 
 /// Why a connection ends.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Goodbye {
-    #[error("the worker closed it")]
+pub(crate) enum Left {
+    #[error("closed by the worker")]
     Closed,
-    #[error("could not use the connection: {0}")]
+    #[error("could not read or write: {0}")]
     Io(#[from] io::Error),
-    #[error("{0}")]
+    #[error("not our protocol: {0}")]
     Frame(#[from] FrameError),
-    #[error("not of this build")]
-    OtherBuild,
-    #[error("not a source of this start of the service")]
-    Stranger,
-    #[error("a message out of turn")]
-    OutOfTurn,
-    #[error("numbers out of order")]
-    Numbers,
-    #[error("an event whose {0} is too long")]
-    TooLong(&'static str),
-    #[error("the worker does not read its acknowledgements")]
+    #[error("of another build: {0}")]
+    OtherBuild(String),
+    #[error("not our protocol: {0}")]
+    Violation(&'static str),
+    #[error("does not read its acknowledgements")]
     Deaf,
 }
 
 impl Visitor {
     pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self {
-            stream,
-            decoder: Decoder::default(),
-            unsent: Vec::new(),
-            source: String::new(),
-            welcomed_at: 0,
-            next_number: None,
-            is_waiting: false,
-        })
+        Ok(Self { stream, decoder: Decoder::default(), source: None, told: None, out: Vec::new() })
     }
 
-    /// Everything that has come, up to a bound that lets the others have their turn.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<(), Goodbye> {
+    pub(crate) fn source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
+    /// Takes what has come, up to a limit for one turn. Records that came before the end of the
+    /// connection are taken, too.
+    pub(crate) fn read(&mut self, batches: &mut Vec<Batch>) -> Result<(), Left> {
+        let mut buffer = [0; READ_BYTES];
         for _ in 0..READS_PER_TURN {
-            match self.stream.read(buffer) {
-                Ok(0) => return Err(Goodbye::Closed),
-                Ok(bytes) => {
-                    self.decoder.push(&buffer[..bytes]);
-                    if bytes < buffer.len() {
-                        break;
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(Left::Closed),
+                Ok(bytes) => self.decoder.push(&buffer[..bytes]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error.into()),
+            }
+            while let Some(message) = self.decoder.next()? {
+                self.take(message, batches)?;
             }
         }
         Ok(())
     }
 
-    /// The next whole message that may be said now.
-    pub(crate) fn next(&mut self, boot: &str) -> Result<Option<Said>, Goodbye> {
-        match self.decoder.next()? {
-            None => Ok(None),
-            Some(ToScribe::Open { wire_version, build_id, source }) => {
-                if !self.source.is_empty() {
-                    return Err(Goodbye::OutOfTurn);
-                }
+    fn take(&mut self, message: ToScribe, batches: &mut Vec<Batch>) -> Result<(), Left> {
+        match (message, &self.source) {
+            (ToScribe::Open { wire_version, build_id, source }, None) => {
                 if wire_version != WIRE_VERSION || build_id != BUILD_ID {
-                    return Err(Goodbye::OtherBuild);
+                    return Err(Left::OtherBuild(build_id.chars().take(64).collect()));
                 }
-                if !is_of_boot(&source, boot) {
-                    return Err(Goodbye::Stranger);
+                if !is_source(&source) {
+                    return Err(Left::Violation("not the name of a source"));
                 }
-                self.source = source;
-                Ok(Some(Said::Open))
+                self.source = Some(source);
             }
-            Some(ToScribe::Append { first_number, events }) => {
-                self.admit(first_number, &events)?;
-                Ok(Some(Said::Append { first_number, events }))
+            (ToScribe::Append { first_number, events }, Some(source)) => {
+                if first_number == 0 || first_number.checked_add(events.len() as u64).is_none() {
+                    return Err(Left::Violation("numbers begin with 1 and end somewhere"));
+                }
+                if events.iter().any(|event| event.over_limit().is_some()) {
+                    return Err(Left::Violation("a record is too long"));
+                }
+                batches.push(Batch { source: source.clone(), first_number, events });
             }
+            (ToScribe::Open { .. }, Some(_)) => return Err(Left::Violation("named itself twice")),
+            (ToScribe::Append { .. }, None) => return Err(Left::Violation("sent records before its name")),
         }
+        Ok(())
     }
 
-    /// First answer: how far its source has come.
-    pub(crate) fn welcome(&mut self, number: u64) {
-        self.welcomed_at = number;
-        self.say(&FromScribe::Durable { number });
+    /// Tells how far its records are on disk, if that is news.
+    pub(crate) fn acknowledge(&mut self, number: u64) -> Result<(), Left> {
+        if self.told != Some(number) {
+            self.told = Some(number);
+            self.out.extend(wire::encode(&FromScribe::Durable { number })?);
+        }
+        self.flush()
     }
 
-    /// Everything it sent is on disk.
-    pub(crate) fn acknowledge(&mut self, number: u64) {
-        self.is_waiting = false;
-        self.say(&FromScribe::Durable { number });
+    pub(crate) fn fail(&mut self, reason: &str) -> Result<(), Left> {
+        self.out.extend(wire::encode(&FromScribe::Failed { reason: reason.to_owned() })?);
+        self.flush()
     }
 
-    pub(crate) fn failed(&mut self, reason: &str) {
-        self.say(&FromScribe::Failed { reason: reason.to_owned() });
+    /// Bytes the socket has not taken yet.
+    pub(crate) fn is_owed(&self) -> bool {
+        !self.out.is_empty()
     }
 
-    pub(crate) fn flush(&mut self) -> Result<(), Goodbye> {
-        while !self.unsent.is_empty() {
-            match self.stream.write(&self.unsent) {
-                Ok(bytes) => drop(self.unsent.drain(..bytes)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+    pub(crate) fn flush(&mut self) -> Result<(), Left> {
+        while !self.out.is_empty() {
+            match self.stream.write(&self.out) {
+                Ok(0) => return Err(Left::Closed),
+                Ok(bytes) => drop(self.out.drain(..bytes)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.out.len() > OWED_BYTES_MAX => {
+                    return Err(Left::Deaf);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         }
-        if self.unsent.len() > UNSENT_BYTES_MAX { Err(Goodbye::Deaf) } else { Ok(()) }
-    }
-
-    pub(crate) fn wants_to_write(&self) -> bool {
-        !self.unsent.is_empty()
-    }
-
-    pub(crate) fn source(&self) -> &str {
-        &self.source
+        Ok(())
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
-
-    /// Numbers may repeat, for a worker sends again what it does not know to be on disk; they may not
-    /// leave a gap.
-    fn admit(&mut self, first_number: u64, events: &[Event]) -> Result<(), Goodbye> {
-        if self.source.is_empty() || events.is_empty() {
-            return Err(Goodbye::OutOfTurn);
-        }
-        let next =
-            first_number.checked_add(events.len() as u64).filter(|_| first_number > 0).ok_or(Goodbye::Numbers)?;
-        if self.next_number.is_some_and(|expected| first_number > expected) || next > NUMBER_MAX {
-            return Err(Goodbye::Numbers);
-        }
-        if let Some(part) = events.iter().find_map(Event::over_limit) {
-            return Err(Goodbye::TooLong(part));
-        }
-        if self.next_number.is_none() && first_number > self.welcomed_at + 1 {
-            // The worker had been told that those are on disk: somebody has shortened the log.
-            tracing::error!(
-                source = self.source,
-                from = self.welcomed_at + 1,
-                before = first_number,
-                "acknowledged records are missing from the log"
-            );
-        }
-        self.next_number = Some(next);
-        Ok(())
-    }
-
-    fn say(&mut self, message: &FromScribe) {
-        let frame = wire::encode(message).expect("a number or a short reason fits a frame");
-        self.unsent.extend_from_slice(&frame);
-    }
 }
 
-/// `<slot>@<boot>.<generation>` with our boot: only those are remembered.
-fn is_of_boot(source: &str, boot: &str) -> bool {
-    let parts = source.split_once('@').and_then(|(slot, rest)| Some((slot, rest.split_once('.')?)));
-    let Some((slot, (of_boot, generation))) = parts else { return false };
-    let is_word =
-        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    source.len() <= SOURCE_BYTES_MAX && of_boot == boot && is_word(slot) && is_word(generation)
+/// `<slot>@<boot>.<generation>`, so that it may stand in the log as it is.
+fn is_source(source: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-@._".contains(&byte);
+    (3..=SOURCE_BYTES_MAX).contains(&source.len()) && source.contains('@') && source.bytes().all(is_plain)
 }
 
+const READ_BYTES: usize = 64 << 10;
+/// One worker cannot keep the others waiting for more than a megabyte.
 const READS_PER_TURN: usize = 16;
-/// Acknowledgements are 15 bytes; whoever leaves four thousand unread is not well.
-const UNSENT_BYTES_MAX: usize = 64 << 10;
-const SOURCE_BYTES_MAX: usize = 64;
-/// Canonical numbers of a record stay exact as doubles.
-const NUMBER_MAX: u64 = 1 << 53;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_sources_of_this_start_are_known() {
-        assert!(is_of_boot("api-0@00aa.1", "00aa"));
-        for stranger in ["api-0@00ab.1", "api-0@00aa", "@00aa.1", "api-0@00aa.", "a b@00aa.1", "a\n@00aa.1", ""] {
-            assert!(!is_of_boot(stranger, "00aa"), "{stranger}");
-        }
-    }
-}
+const OWED_BYTES_MAX: usize = 64 << 10;
+const SOURCE_BYTES_MAX: usize = 128;
