@@ -33,7 +33,10 @@ fn what_is_not_a_recording_is_refused() {
     refused(lawyer.send(process(sample_call(), "text/plain")), 415);
     refused(lawyer.send(process(b"no boundary at all".to_vec(), "multipart/form-data")), 400);
     refused(lawyer.send(process(b"--b\r\nbroken".to_vec(), "multipart/form-data; boundary=b")), 400);
-    refused(lawyer.send(Request::new("POST", "/api/v1/voice/process").form(&[], ("other", "audio/ogg", &sample_call()))), 400);
+    refused(
+        lawyer.send(Request::new("POST", "/api/v1/voice/process").form(&[], ("other", "audio/ogg", &sample_call()))),
+        400,
+    );
     assert_eq!(lawyer.get("/api/v1/cases").json()["cases"].as_array().unwrap().len(), 0);
     let blobs = hotline.state_dir().join("blobs");
     let kept = walk(&blobs).len();
@@ -130,7 +133,9 @@ fn a_head_of_16384_bytes_is_read_and_a_longer_one_is_431() {
 fn garbage_instead_of_http_never_kills_a_worker() {
     let hotline = Hotline::start("");
     let before = hotline.status()["workers"].clone();
-    for garbage in [&b"\x16\x03\x01\x00\x05hello"[..], b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\0", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+    for garbage in
+        [&b"\x16\x03\x01\x00\x05hello"[..], b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\0", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+    {
         let mut raw = std::net::TcpStream::connect(hotline.address).unwrap();
         let _ = raw.write_all(garbage);
         let _ = raw.shutdown(std::net::Shutdown::Write);

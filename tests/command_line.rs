@@ -14,7 +14,12 @@ fn check(text: &str) -> Output {
 fn every_shipped_config_is_valid() {
     for name in ["hotline.toml", "dev.toml"] {
         let file = repository().join("config").join(name);
-        let output = Command::new(binaries().join("hotline")).current_dir(repository()).arg("check-config").arg(&file).output().unwrap();
+        let output = Command::new(binaries().join("hotline"))
+            .current_dir(repository())
+            .arg("check-config")
+            .arg(&file)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
@@ -37,7 +42,16 @@ fn all_mistakes_are_named_at_once_with_file_key_value_and_remedy() {
     );
     assert_eq!(output.status.code(), Some(78));
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    for named in ["bad.toml", "server.bind", "localhost:http", "server.allowed_origins", "tls.dhparam", "drain_deadline_ms", "workers.api", "telemetry.metrics_bind"] {
+    for named in [
+        "bad.toml",
+        "server.bind",
+        "localhost:http",
+        "server.allowed_origins",
+        "tls.dhparam",
+        "drain_deadline_ms",
+        "workers.api",
+        "telemetry.metrics_bind",
+    ] {
         assert!(text.contains(named), "{named} in:\n{text}");
     }
 }

@@ -59,7 +59,8 @@ fn forged_expired_and_confused_tokens_are_refused() {
     let parts: Vec<&str> = token.split('.').collect();
     let claims = BASE64URL_NOPAD.decode(parts[1].as_bytes()).unwrap();
     let header = |text: &str| BASE64URL_NOPAD.encode(text.as_bytes());
-    let flipped = parts[2].replacen(parts[2].chars().next().unwrap(), if parts[2].starts_with('A') { "B" } else { "A" }, 1);
+    let flipped =
+        parts[2].replacen(parts[2].chars().next().unwrap(), if parts[2].starts_with('A') { "B" } else { "A" }, 1);
     let mut later: serde_json::Value = serde_json::from_slice(&claims).unwrap();
     later["exp"] = json!(4_102_444_800u64);
     let forged = [

@@ -62,7 +62,12 @@ fn case_events_arrive_whichever_worker_made_them() {
     assert_eq!(next_json(&mut socket)["type"], "subscribed");
     // Each request is a connection of its own, so both workers take part.
     let made: Vec<String> = (0..8)
-        .map(|_| lawyer.post_json("/api/v1/cases", &new_case("Ana Ruiz")).expect(201).json()["id"].as_str().unwrap().to_owned())
+        .map(|_| {
+            lawyer.post_json("/api/v1/cases", &new_case("Ana Ruiz")).expect(201).json()["id"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
     let told: Vec<Value> = made.iter().map(|_| next_json(&mut socket)).collect();
     for id in &made {
@@ -95,7 +100,12 @@ fn broken_messages_end_the_socket_and_nothing_else() {
     let hotline = Hotline::start("");
     let client = hotline.client();
     let bearer = [("Authorization", format!("Bearer {}", token_of(&hotline)))];
-    for bad in [Message::text("{"), Message::text("[[[[[]"), Message::binary(vec![0xff; 100]), Message::text("x".repeat(70_000))] {
+    for bad in [
+        Message::text("{"),
+        Message::text("[[[[[]"),
+        Message::binary(vec![0xff; 100]),
+        Message::text("x".repeat(70_000)),
+    ] {
         let mut socket = open(&client, &bearer, client.connect().unwrap()).unwrap();
         assert_eq!(next_json(&mut socket)["type"], "connected");
         let _ = socket.send(bad);

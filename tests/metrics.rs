@@ -12,7 +12,8 @@ fn promtool_accepts_the_merged_page() {
     let lawyer = hotline.admin();
     lawyer.get("/api/v1/cases").expect(200);
     let text = hotline.metrics_text();
-    let mut check = Command::new(promtool).args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut check =
+        Command::new(promtool).args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     check.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = check.wait_with_output().unwrap();
     let complaints = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -29,7 +29,8 @@ fn no_name_and_no_word_of_a_transcript_lies_in_clear() {
     let token = String::from_utf8(hotline.command(&["token", "--user", "admin", "--ttl", "1h"]).stdout).unwrap();
 
     let state = hotline.state_dir();
-    let secrets = ["zenobia", "quackenbush", "xylophone", "maria", "lopez", "peterson", "landlord", "2,400", "battery staple"];
+    let secrets =
+        ["zenobia", "quackenbush", "xylophone", "maria", "lopez", "peterson", "landlord", "2,400", "battery staple"];
     for file in files(&state).into_iter().chain([hotline.folder().join("log")]) {
         for secret in secrets {
             assert!(!contains(&file, secret), "{secret:?} lies in clear in {}", file.display());
@@ -52,7 +53,8 @@ fn keys_and_state_are_for_their_owner_only() {
 fn processes_show_no_secret_in_arguments_or_environment() {
     let hotline = Hotline::start("");
     let status = hotline.status();
-    let key_files: Vec<Vec<u8>> = files(&hotline.state_dir().join("keys")).iter().map(|file| fs::read(file).unwrap()).collect();
+    let key_files: Vec<Vec<u8>> =
+        files(&hotline.state_dir().join("keys")).iter().map(|file| fs::read(file).unwrap()).collect();
     for worker in status["workers"].as_array().unwrap() {
         let pid = worker["pid"].as_i64().unwrap();
         for part in ["cmdline", "environ"] {

@@ -40,9 +40,9 @@ fn curl_speaks_both_versions() {
     for (flag, version) in [("--http1.1", "1.1"), ("--http2", "2")] {
         let shown = curl(&hotline, &[flag, "--write-out", " %{http_version} %{http_code}", &url]);
         assert!(shown.ends_with(&format!(" {version} 200")), "{shown}");
-        let health: serde_json::Value = serde_json::from_str(shown.rsplit_once('}').unwrap().0.to_owned().as_str().trim_end()).unwrap_or_else(|_| {
-            serde_json::from_str(&format!("{}}}", shown.rsplit_once('}').unwrap().0)).unwrap()
-        });
+        let health: serde_json::Value =
+            serde_json::from_str(shown.rsplit_once('}').unwrap().0.to_owned().as_str().trim_end())
+                .unwrap_or_else(|_| serde_json::from_str(&format!("{}}}", shown.rsplit_once('}').unwrap().0)).unwrap());
         assert_eq!(health["status"], "healthy");
     }
 }
@@ -82,7 +82,8 @@ fn the_api_description_lists_every_route() {
     let document = hotline.client().get("/api/v1/openapi.json").expect(200).json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let paths = document["paths"].as_object().unwrap();
-    for path in ["/health", "/api/v1/auth/login", "/api/v1/voice/process", "/api/v1/cases", "/api/v1/ai/analyze", "/ws"] {
+    for path in ["/health", "/api/v1/auth/login", "/api/v1/voice/process", "/api/v1/cases", "/api/v1/ai/analyze", "/ws"]
+    {
         assert!(paths.contains_key(path), "{path} in {:?}", paths.keys());
     }
 }

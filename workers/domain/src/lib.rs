@@ -1,13 +1,67 @@
-//! What the product knows, without HTTP.
+//! What the product knows, without HTTP: people, sessions, cases, calls, triage and the store.
+//!
+//! Sealing happens in these rooms, above the store, so whatever keeps the rows sees nothing readable.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout))]
 
 /// Recognises recordings by their bytes.
 pub mod audio;
+/// Recordings that come in, the queue that works on them, and what comes out.
+pub mod calls;
+/// Cases and their numbers.
+pub mod cases;
+/// The same request is carried out once.
+pub mod once;
+/// People with an account.
+pub mod people;
+/// Who may do what.
+pub mod policy;
+/// What a token names.
+pub mod sessions;
 /// Where everything is kept.
 pub mod store;
+#[cfg(test)]
+mod testing;
 /// What a call said.
 pub mod transcript;
-
 /// What a call is about, how fast it presses, which dates run.
 pub mod triage;
+
+use std::sync::Arc;
+
+use hotline::config::Config;
+use hotline::vault::Vault;
+
+use store::StoreError;
+use store::sqlite::Sqlite;
+
+/// All rooms over one store. Cheap to clone.
+#[derive(Clone)]
+pub struct Domain {
+    pub people: people::People,
+    pub sessions: sessions::Sessions,
+    pub cases: cases::Cases,
+    pub calls: calls::Calls,
+    store: Sqlite,
+}
+
+impl Domain {
+    /// Opens the store and brings it to the newest schema. Blocks; at start only.
+    pub fn open(config: &Config, vault: Arc<Vault>) -> Result<Self, StoreError> {
+        let sqlite = Sqlite::open(&config.paths.state_dir.join("hotline.db"), &config.store)?;
+        let store: Arc<dyn store::Store> = Arc::new(sqlite.clone());
+        let jurisdiction = config.triage.jurisdiction.clone();
+        Ok(Self {
+            people: people::People::new(Arc::clone(&store), Arc::clone(&vault))?,
+            sessions: sessions::Sessions::new(Arc::clone(&store), config.sessions.clone()),
+            cases: cases::Cases::new(Arc::clone(&store), Arc::clone(&vault), jurisdiction.clone()),
+            calls: calls::Calls::open(store, vault, &config.paths.state_dir, jurisdiction, config.speech.clone())?,
+            store: sqlite,
+        })
+    }
+
+    /// Whether the store answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+}

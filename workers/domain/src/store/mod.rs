@@ -65,8 +65,12 @@ pub trait Cases: Send + Sync {
     /// A version of the past, or the present one.
     async fn case_version(&self, id: Uuid, version: u32) -> Result<Option<CaseRow>, StoreError>;
     /// Newest first, at most `limit`, after the position.
-    async fn cases(&self, filter: CaseFilter, after: Option<CasePosition>, limit: u32)
-    -> Result<Vec<CaseRow>, StoreError>;
+    async fn cases(
+        &self,
+        filter: CaseFilter,
+        after: Option<CasePosition>,
+        limit: u32,
+    ) -> Result<Vec<CaseRow>, StoreError>;
     /// Puts `case` in place of version `case.version - 1`; keeps that one as history.
     async fn update_case(&self, case: CaseRow) -> Result<Updated, StoreError>;
 }
@@ -74,8 +78,13 @@ pub trait Cases: Send + Sync {
 #[async_trait]
 pub trait Calls: Send + Sync {
     /// A received call and the job that will transcribe it, together or not at all.
-    async fn insert_call(&self, call: CallRow, job: JobRow, once: Option<OnceRow>, jobs_max: u32)
-    -> Result<Inserted, StoreError>;
+    async fn insert_call(
+        &self,
+        call: CallRow,
+        job: JobRow,
+        once: Option<OnceRow>,
+        jobs_max: u32,
+    ) -> Result<Inserted, StoreError>;
     async fn call(&self, id: Uuid) -> Result<Option<CallRow>, StoreError>;
     /// Moves a call on, if it is in one of the states `from`; tells whether it was.
     async fn move_call(&self, id: Uuid, from: &'static [CallState], to: CallProgress) -> Result<bool, StoreError>;

@@ -166,7 +166,9 @@ pub struct OnceRow {
 pub enum Inserted {
     Done,
     /// The same request was carried out before and made this.
-    Before { id: Uuid },
+    Before {
+        id: Uuid,
+    },
     /// The key was used for another request.
     OtherRequest,
     NumberTaken,

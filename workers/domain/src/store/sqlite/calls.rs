@@ -41,9 +41,7 @@ impl Calls for Sqlite {
                 calls.updated_at_ms, jurisdiction, container, audio_bytes, audio_sha256, caller_sealed,
                 transcript_sealed, analysis_sealed, recommendations_sealed, \"case\", cases.number
              FROM calls LEFT JOIN cases ON cases.id = calls.\"case\" WHERE calls.id = ?1";
-        self.readers
-            .read(move |db| Ok(db.prepare_cached(sql)?.query_row([id.as_bytes()], call_at).optional()?))
-            .await
+        self.readers.read(move |db| Ok(db.prepare_cached(sql)?.query_row([id.as_bytes()], call_at).optional()?)).await
     }
 
     async fn move_call(&self, id: Uuid, from: &'static [CallState], to: CallProgress) -> Result<bool, StoreError> {

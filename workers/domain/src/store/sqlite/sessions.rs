@@ -59,7 +59,9 @@ impl Sessions for Sqlite {
 
     async fn touch_session(&self, id: Uuid, seen_ms: i64) -> Result<(), StoreError> {
         let sql = "UPDATE sessions SET last_seen_ms = max(last_seen_ms, ?2) WHERE id = ?1";
-        self.writer.write(move |db| Ok(db.prepare_cached(sql)?.execute(params![id.as_bytes(), seen_ms]).map(drop)?)).await
+        self.writer
+            .write(move |db| Ok(db.prepare_cached(sql)?.execute(params![id.as_bytes(), seen_ms]).map(drop)?))
+            .await
     }
 
     async fn purge_sessions(&self, ended_before_ms: i64) -> Result<u64, StoreError> {

@@ -27,10 +27,17 @@ type Write = Box<dyn FnOnce(&Connection) -> Tell + Send>;
 type Tell = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 impl Writer {
-    pub(super) fn start(connection: Connection, lock: OfdLock, batch_max: u32, queue_max: u32) -> std::io::Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        lock: OfdLock,
+        batch_max: u32,
+        queue_max: u32,
+    ) -> std::io::Result<Self> {
         let (queue, writes) = bounded(queue_max as usize);
         let batch_max = batch_max as usize;
-        thread::Builder::new().name("store-write".to_owned()).spawn(move || run(&connection, &lock, &writes, batch_max))?;
+        thread::Builder::new()
+            .name("store-write".to_owned())
+            .spawn(move || run(&connection, &lock, &writes, batch_max))?;
         Ok(Self { queue })
     }
 

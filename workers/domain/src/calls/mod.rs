@@ -1,0 +1,222 @@
+//! Calls: a recording comes in with its job, and leaves as a transcript, an analysis and a case.
+mod case_of;
+mod recordings;
+mod shape;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use hotline::config;
+use hotline::lifecycle::clock;
+use hotline::vault::{Aad, KeyClass, Vault};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+pub use shape::{Accepted, Call, CallResult, Caller, NewCall};
+
+use crate::cases::{self, Case};
+use crate::once::Once;
+use crate::policy::{Actor, Permissions};
+use crate::store::{CallProgress, CallRow, CallState, Finished, Inserted, JobCounts, JobRow, Lease, Store, StoreError};
+use recordings::Recordings;
+
+/// The room of calls and of the queue that works on them.
+#[derive(Clone)]
+pub struct Calls {
+    store: Arc<dyn Store>,
+    vault: Arc<Vault>,
+    recordings: Recordings,
+    default_jurisdiction: String,
+    settings: config::Speech,
+}
+
+/// A call that this worker holds for a time.
+pub struct HeldCall {
+    pub lease: Lease,
+    pub call: Call,
+}
+
+impl Calls {
+    pub(crate) fn open(
+        store: Arc<dyn Store>,
+        vault: Arc<Vault>,
+        state_dir: &Path,
+        default_jurisdiction: String,
+        settings: config::Speech,
+    ) -> Result<Self, StoreError> {
+        let recordings = Recordings::open(state_dir, Arc::clone(&vault))?;
+        Ok(Self { store, vault, recordings, default_jurisdiction, settings })
+    }
+
+    /// Keeps the recording, then the call and its job together.
+    pub async fn accept(&self, actor: &Actor, new: NewCall) -> Result<Accepted, StoreError> {
+        let id = Uuid::now_v7();
+        let now_ms = clock::now_ms().cast_signed();
+        let row = self.first_row(id, actor, &new, now_ms)?;
+        let job = JobRow {
+            id: Uuid::now_v7(),
+            call: id,
+            priority: 0,
+            attempts: 0,
+            run_after_ms: now_ms,
+            created_at_ms: now_ms,
+        };
+        self.recordings.keep(id, new.audio).await?;
+        let once = new.once.as_ref().map(Once::row);
+        let inserted = self.store.insert_call(row, job, once, self.settings.queue_jobs_max).await;
+        if !matches!(inserted, Ok(Inserted::Done)) {
+            self.recordings.remove(id);
+        }
+        Ok(match inserted? {
+            Inserted::Done => Accepted::Done(id),
+            Inserted::Before { id } => Accepted::Before(id),
+            Inserted::OtherRequest => Accepted::OtherRequest,
+            Inserted::NumberTaken | Inserted::QueueFull => Accepted::QueueFull,
+        })
+    }
+
+    /// The call, if there is one that the actor may see.
+    pub async fn find(&self, actor: &Actor, id: Uuid) -> Result<Option<Call>, StoreError> {
+        let Some(row) = self.store.call(id).await? else { return Ok(None) };
+        let visible = actor.permissions.contain(Permissions::CALL_READ) || row.created_by == actor.user;
+        if visible { self.call_of(&row).map(Some) } else { Ok(None) }
+    }
+
+    /// The most pressing call that waits for a worker, now held by `owner`.
+    pub async fn lease(&self, owner: &str) -> Result<Option<HeldCall>, StoreError> {
+        let now_ms = clock::now_ms().cast_signed();
+        let Some(job) = self.store.lease_job(owner.to_owned(), now_ms, self.lease_ms()).await? else { return Ok(None) };
+        let lease = Lease { job: job.id, owner: owner.to_owned(), attempt: job.attempts };
+        let row = self.store.call(job.call).await?.ok_or(StoreError::Malformed { what: "a job without its call" })?;
+        Ok(Some(HeldCall { lease, call: self.call_of(&row)? }))
+    }
+
+    /// False when the lease was lost: stop, and drop what you have.
+    pub async fn renew(&self, lease: &Lease) -> Result<bool, StoreError> {
+        self.store.renew_lease(lease.clone(), clock::now_ms().cast_signed() + self.lease_ms()).await
+    }
+
+    /// Gives the call back, to be taken up after `delay_ms`.
+    pub async fn release(&self, lease: &Lease, delay_ms: u64, error: Option<&str>) -> Result<bool, StoreError> {
+        let run_after_ms = (clock::now_ms() + delay_ms).cast_signed();
+        self.store.release_job(lease.clone(), run_after_ms, error.map(str::to_owned)).await
+    }
+
+    /// The recording, opened. Blocks on the disk.
+    pub fn recording(&self, call: Uuid) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        self.recordings.read(call)
+    }
+
+    /// Moves a call on; false if it is not where it could move on from.
+    pub async fn progress(&self, call: Uuid, state: CallState, progress_percent: u8) -> Result<bool, StoreError> {
+        let to = CallProgress { state, progress_percent, at_ms: clock::now_ms().cast_signed() };
+        self.store.move_call(call, state.sources(), to).await
+    }
+
+    /// Result, case and the end of the job in one transaction. `None`: somebody else has the call now.
+    pub async fn finish(&self, held: &HeldCall, result: &CallResult) -> Result<Option<Case>, StoreError> {
+        let now_ms = clock::now_ms().cast_signed();
+        let id = held.call.call_id;
+        let mut case = case_of::case_of(&held.call, result, now_ms);
+        for _ in 0..NUMBERS_TRIED_MAX {
+            case.case_number = cases::random_number()?.to_string();
+            let mut row = self.store.call(id).await?.ok_or(StoreError::Malformed { what: "a held call" })?;
+            row.updated_at_ms = now_ms;
+            row.transcript_sealed = Some(self.seal(id, "transcript", &result.transcript)?);
+            row.analysis_sealed = Some(self.seal(id, "analysis", &result.analysis)?);
+            row.recommendations_sealed = Some(self.seal(id, "recommendations", &result.recommendations)?);
+            let case_row = cases::to_row(&self.vault, &case, now_ms, now_ms)?;
+            match self.store.finish_call(held.lease.clone(), row, case_row).await? {
+                Finished::Done => return Ok(Some(case)),
+                Finished::Gone => return Ok(None),
+                Finished::NumberTaken => {}
+            }
+        }
+        Err(StoreError::Busy)
+    }
+
+    /// The call failed for good; `dead` keeps its job for a person to look at. False when the lease was lost.
+    pub async fn fail(&self, lease: &Lease, call: Uuid, error: &str, dead: bool) -> Result<bool, StoreError> {
+        self.store.fail_call(lease.clone(), call, error.to_owned(), dead).await
+    }
+
+    pub async fn counts(&self) -> Result<JobCounts, StoreError> {
+        self.store.job_counts().await
+    }
+
+    fn lease_ms(&self) -> i64 {
+        (self.settings.lease_seconds * 1_000).cast_signed()
+    }
+
+    fn first_row(&self, id: Uuid, actor: &Actor, new: &NewCall, now_ms: i64) -> Result<CallRow, StoreError> {
+        let mut audio_sha256 = [0; 32];
+        audio_sha256.copy_from_slice(digest(&SHA256, &new.audio).as_ref());
+        Ok(CallRow {
+            id,
+            state: if new.consented { CallState::Consented } else { CallState::Received },
+            progress_percent: 0,
+            error: None,
+            created_by: actor.user,
+            created_at_ms: now_ms,
+            updated_at_ms: now_ms,
+            jurisdiction: new.jurisdiction.clone().unwrap_or_else(|| self.default_jurisdiction.clone()),
+            container: new.container.media_type().to_owned(),
+            audio_bytes: new.audio.len() as u64,
+            audio_sha256,
+            caller_sealed: self.seal(id, "caller", &new.caller)?,
+            transcript_sealed: None,
+            analysis_sealed: None,
+            recommendations_sealed: None,
+            case: None,
+            case_number: None,
+        })
+    }
+
+    fn call_of(&self, row: &CallRow) -> Result<Call, StoreError> {
+        Ok(Call {
+            call_id: row.id,
+            status: row.state,
+            progress: row.progress_percent,
+            error: row.error.clone(),
+            created_at: clock::rfc3339(row.created_at_ms),
+            updated_at: clock::rfc3339(row.updated_at_ms),
+            transcription: self.open_if_there(row.id, "transcript", row.transcript_sealed.as_deref())?,
+            analysis: self.open_if_there(row.id, "analysis", row.analysis_sealed.as_deref())?,
+            recommendations: self.open_if_there(row.id, "recommendations", row.recommendations_sealed.as_deref())?,
+            case_id: row.case,
+            case_number: row.case_number.clone(),
+            created_by: row.created_by,
+            created_at_ms: row.created_at_ms,
+            jurisdiction: row.jurisdiction.clone(),
+            caller: self.open_value(row.id, "caller", &row.caller_sealed)?,
+            media_type: row.container.clone(),
+        })
+    }
+
+    fn seal<T: Serialize>(&self, call: Uuid, column: &str, value: &T) -> Result<Vec<u8>, StoreError> {
+        let plain = serde_json::to_vec(value).map_err(|_| StoreError::Malformed { what: "a call" })?;
+        let row = call.to_string();
+        let place = Aad { table: "calls", row: &row, column, version: 1 };
+        Ok(self.vault.seal(KeyClass::Call, &place, &Zeroizing::new(plain))?)
+    }
+
+    fn open_if_there<T: DeserializeOwned>(
+        &self,
+        call: Uuid,
+        column: &str,
+        sealed: Option<&[u8]>,
+    ) -> Result<Option<T>, StoreError> {
+        sealed.map(|sealed| self.open_value(call, column, sealed)).transpose()
+    }
+
+    fn open_value<T: DeserializeOwned>(&self, call: Uuid, column: &str, sealed: &[u8]) -> Result<T, StoreError> {
+        let row = call.to_string();
+        let plain = self.vault.open(KeyClass::Call, &Aad { table: "calls", row: &row, column, version: 1 }, sealed)?;
+        serde_json::from_slice(&plain).map_err(|_| StoreError::Malformed { what: "a call" })
+    }
+}
+
+const NUMBERS_TRIED_MAX: u32 = 8;

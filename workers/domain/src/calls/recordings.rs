@@ -1,0 +1,114 @@
+//! Recordings: sealed files, whole or not at all.
+//!
+//! A file is written under another name, synced, renamed, and its folder synced, before the row that
+//! names it is committed. What a crash leaves behind in between is a file that no row names.
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hotline::vault::{Aad, KeyClass, Vault};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::store::StoreError;
+
+/// The folder of recordings.
+#[derive(Clone)]
+pub(super) struct Recordings {
+    folder: PathBuf,
+    vault: Arc<Vault>,
+}
+
+impl Recordings {
+    pub(super) fn open(state_dir: &Path, vault: Arc<Vault>) -> io::Result<Self> {
+        let folder = state_dir.join("blobs");
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        Ok(Self { folder, vault })
+    }
+
+    /// Seals and keeps a recording; returns when it is on disk. Runs on a thread of its own: fifty
+    /// megabytes must not hold up an event loop.
+    pub(super) async fn keep(&self, call: Uuid, audio: Zeroizing<Vec<u8>>) -> Result<(), StoreError> {
+        let this = self.clone();
+        on_thread(move || {
+            let row = call.to_string();
+            let sealed = this.vault.seal(KeyClass::Call, &place(&row), &audio)?;
+            Ok(write_whole(&this.path(call), &sealed)?)
+        })
+        .await
+    }
+
+    pub(super) fn read(&self, call: Uuid) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let sealed = fs::read(self.path(call))?;
+        Ok(self.vault.open(KeyClass::Call, &place(&call.to_string()), &sealed)?)
+    }
+
+    /// For a recording whose call was not accepted after all.
+    pub(super) fn remove(&self, call: Uuid) {
+        if let Err(error) = fs::remove_file(self.path(call)) {
+            tracing::warn!(%call, %error, "could not remove a recording that belongs to no call");
+        }
+    }
+
+    fn path(&self, call: Uuid) -> PathBuf {
+        // The last byte of a time-ordered id is random, so files spread over 256 folders.
+        let name = call.to_string();
+        self.folder.join(&name[name.len() - 2..]).join(name)
+    }
+}
+
+async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let (answer, answered) = oneshot::channel();
+    std::thread::Builder::new().name("recording".to_owned()).spawn(move || drop(answer.send(work())))?;
+    answered.await.unwrap_or_else(|_| Err(StoreError::Failed("the writing thread ended early".to_owned())))
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let part = path.with_extension("part");
+    let written = write_synced(&part, bytes).and_then(|()| fs::rename(&part, path));
+    if let Err(error) = written {
+        let _ = fs::remove_file(&part); // a full disk needs the space back
+        return Err(error);
+    }
+    File::open(folder)?.sync_all()
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn place(row: &str) -> Aad<'_> {
+    Aad { table: "calls", row, column: "audio", version: 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{block_on, vault};
+
+    #[test]
+    fn a_recording_is_kept_sealed_and_bound_to_its_call() {
+        let folder = tempfile::tempdir().unwrap();
+        let recordings = Recordings::open(folder.path(), vault()).unwrap();
+        let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
+        let audio = b"what the caller said".to_vec();
+        block_on(recordings.keep(first, Zeroizing::new(audio.clone()))).unwrap();
+        assert_eq!(*recordings.read(first).unwrap(), audio);
+        let stored = fs::read(recordings.path(first)).unwrap();
+        assert!(!stored.windows(6).any(|window| window == b"caller"));
+        fs::create_dir_all(recordings.path(second).parent().unwrap()).unwrap();
+        fs::copy(recordings.path(first), recordings.path(second)).unwrap();
+        assert!(recordings.read(second).is_err(), "another call's recording does not open");
+        recordings.remove(first);
+        assert!(recordings.read(first).is_err());
+    }
+}

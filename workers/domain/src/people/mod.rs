@@ -1,0 +1,179 @@
+//! People with an account: found by a blind index of their name, known by an Argon2id hash.
+mod password;
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+use hotline::lifecycle::clock;
+use hotline::vault::{Aad, KeyClass, Vault};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::policy::{Permissions, Role, permissions_of};
+use crate::store::{Store, StoreError, UserRow};
+use password::Passwords;
+
+/// The room of people.
+#[derive(Clone)]
+pub struct People {
+    store: Arc<dyn Store>,
+    vault: Arc<Vault>,
+    passwords: Passwords,
+}
+
+/// Somebody with an account.
+#[derive(Clone)]
+pub struct Person {
+    pub id: Uuid,
+    pub name: String,
+    pub roles: Vec<Role>,
+    pub must_change_password: bool,
+    pub epoch: u32,
+}
+
+/// The first administrator, to be shown once.
+pub struct FirstAdministrator {
+    pub name: &'static str,
+    /// `None` when the operator chose the password.
+    pub one_time_password: Option<Zeroizing<String>>,
+}
+
+impl People {
+    pub(crate) fn new(store: Arc<dyn Store>, vault: Arc<Vault>) -> Result<Self, StoreError> {
+        let passwords = Passwords::start(Arc::clone(&vault))?;
+        Ok(Self { store, vault, passwords })
+    }
+
+    /// Makes the first administrator if there is nobody at all. Of several processes, one does.
+    ///
+    /// It is an attorney too: on the first day somebody has to be able to read the first case.
+    pub async fn create_first_administrator(
+        &self,
+        chosen: Option<Zeroizing<String>>,
+    ) -> Result<Option<FirstAdministrator>, StoreError> {
+        if self.store.has_users().await? {
+            return Ok(None);
+        }
+        let (password, one_time_password) = match chosen {
+            Some(password) => (password, None),
+            None => {
+                let made = one_time_password()?;
+                (made.clone(), Some(made))
+            }
+        };
+        let must_change = one_time_password.is_some();
+        let roles = [Role::Admin, Role::Attorney];
+        let user = self.row(FIRST_NAME, &password, &roles, must_change).await?;
+        let inserted = self.store.insert_first_user(user).await?;
+        Ok(inserted.then_some(FirstAdministrator { name: FIRST_NAME, one_time_password }))
+    }
+
+    /// The person with this name and password. Takes as long for a name that does not exist.
+    pub async fn verify(&self, name: &str, password: &str) -> Result<Option<Person>, StoreError> {
+        let row = self.store.user_by_name(self.name_index(name)).await?;
+        let hash = row.as_ref().map(|row| row.password_hash.as_str());
+        if !self.passwords.verify(password, hash).await? {
+            return Ok(None);
+        }
+        row.map(|row| person(&self.vault, &row)).transpose()
+    }
+
+    pub async fn find(&self, name: &str) -> Result<Option<Person>, StoreError> {
+        let row = self.store.user_by_name(self.name_index(name)).await?;
+        row.map(|row| person(&self.vault, &row)).transpose()
+    }
+
+    async fn row(&self, name: &str, password: &str, roles: &[Role], must_change: bool) -> Result<UserRow, StoreError> {
+        let id = Uuid::now_v7();
+        let row = id.to_string();
+        Ok(UserRow {
+            id,
+            name_index: self.name_index(name),
+            name_sealed: self.vault.seal(KeyClass::Person, &name_place(&row), name.as_bytes())?,
+            roles: roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(","),
+            password_hash: self.passwords.hash(password).await?,
+            must_change_password: must_change,
+            epoch: 1,
+            created_at_ms: clock::now_ms().cast_signed(),
+        })
+    }
+
+    fn name_index(&self, name: &str) -> [u8; 32] {
+        self.vault.blind_index("user-name", &name.trim().to_lowercase())
+    }
+}
+
+impl Person {
+    pub fn permissions(&self) -> Permissions {
+        permissions_of(&self.roles)
+    }
+}
+
+/// A person from their row.
+pub(crate) fn person(vault: &Vault, row: &UserRow) -> Result<Person, StoreError> {
+    let place = row.id.to_string();
+    let name = vault.open(KeyClass::Person, &name_place(&place), &row.name_sealed)?;
+    let name = String::from_utf8(name.to_vec()).map_err(|_| StoreError::Malformed { what: "a name" })?;
+    Ok(Person {
+        id: row.id,
+        name,
+        roles: roles_of(row)?,
+        must_change_password: row.must_change_password,
+        epoch: row.epoch,
+    })
+}
+
+pub(crate) fn roles_of(row: &UserRow) -> Result<Vec<Role>, StoreError> {
+    let unknown = StoreError::Malformed { what: "a role" };
+    row.roles.split(',').map(Role::parse).collect::<Option<_>>().ok_or(unknown)
+}
+
+fn name_place(row: &str) -> Aad<'_> {
+    Aad { table: "users", row, column: "name", version: 1 }
+}
+
+/// Twenty letters and digits that are not mistaken for one another: 100 bits.
+fn one_time_password() -> Result<Zeroizing<String>, StoreError> {
+    let mut bytes = Zeroizing::new([0; 20]);
+    rand::fill(&mut *bytes).map_err(|_| StoreError::Failed("no randomness".to_owned()))?;
+    let letters = bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]));
+    let mut password = Zeroizing::new(String::with_capacity(24));
+    for (at, letter) in letters.enumerate() {
+        if at > 0 && at % 5 == 0 {
+            password.push('-');
+        }
+        password.push(letter);
+    }
+    Ok(password)
+}
+
+const FIRST_NAME: &str = "admin";
+/// 32 symbols, so that no remainder prefers some of them.
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{block_on, domain};
+
+    #[test]
+    fn the_first_administrator_is_made_once_and_can_log_in() {
+        let (domain, _folder) = domain();
+        let chosen = Zeroizing::new("correct horse battery".to_owned());
+        let made = block_on(domain.people.create_first_administrator(Some(chosen))).unwrap().unwrap();
+        assert!(made.one_time_password.is_none());
+        assert!(block_on(domain.people.create_first_administrator(None)).unwrap().is_none());
+        let person = block_on(domain.people.verify(" Admin ", "correct horse battery")).unwrap().unwrap();
+        assert_eq!(person.name, "admin");
+        assert!(person.permissions().contain(Permissions::CASE_ACCESS));
+        assert!(block_on(domain.people.verify("admin", "wrong")).unwrap().is_none());
+        assert!(block_on(domain.people.verify("nobody", "correct horse battery")).unwrap().is_none());
+    }
+
+    #[test]
+    fn one_time_passwords_differ() {
+        let first = one_time_password().unwrap();
+        assert_eq!(first.len(), 23);
+        assert_ne!(*first, *one_time_password().unwrap());
+    }
+}

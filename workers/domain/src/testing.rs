@@ -1,0 +1,46 @@
+//! What the tests of this crate share: a vault with fixed keys, a domain in a temporary folder.
+use std::future::Future;
+use std::sync::Arc;
+
+use hotline::config::{Config, LoadFrom};
+use hotline::vault::{KeyBytes, KeyClass, Vault};
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+use crate::Domain;
+use crate::people::Person;
+
+pub(crate) fn vault() -> Arc<Vault> {
+    vault_of(7)
+}
+
+pub(crate) fn other_vault() -> Arc<Vault> {
+    vault_of(8)
+}
+
+fn vault_of(byte: u8) -> Arc<Vault> {
+    let keys = (0..).zip(KeyClass::ALL).map(|(n, class): (u8, _)| {
+        (class, vec![KeyBytes { version: 1, bytes: [byte.wrapping_mul(31).wrapping_add(n); 32] }])
+    });
+    Arc::new(Vault::new(keys))
+}
+
+pub(crate) fn config(folder: &TempDir) -> Config {
+    let text = format!("[paths]\nstate_dir = {:?}\n", folder.path());
+    Config::load(LoadFrom::text(&text)).unwrap()
+}
+
+pub(crate) fn domain() -> (Domain, TempDir) {
+    let folder = TempDir::with_prefix("hotline-domain-").unwrap();
+    (Domain::open(&config(&folder), vault()).unwrap(), folder)
+}
+
+pub(crate) fn administrator(domain: &Domain) -> Person {
+    let password = Zeroizing::new("correct horse battery".to_owned());
+    block_on(domain.people.create_first_administrator(Some(password))).unwrap();
+    block_on(domain.people.find("admin")).unwrap().unwrap()
+}
+
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
