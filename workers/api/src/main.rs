@@ -1,0 +1,44 @@
+//! The public face of the hotline: TLS, HTTP/1.1, HTTP/2 and WebSocket behind one gate.
+//!
+//! One process for each listener, pinned to a CPU, one thread for all requests. It binds nothing: the
+//! listener, the keys and the configuration come from the supervisor that started it.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout))]
+
+/// What every request of this worker shares.
+mod app;
+/// Sealed answers, one disposable folder for each slot.
+mod cache;
+/// From accept to farewell.
+mod connection;
+/// Identity, limits, origin, headers: what every request passes.
+mod gate;
+/// Whether everything an answer needs is there.
+mod health;
+/// Strict JSON bodies.
+mod json;
+/// WebSockets and what they are told.
+mod live;
+/// Registered metric handles.
+mod meters;
+/// Refusals, rendered in one place.
+mod problem;
+/// The domain, as this worker asks it.
+mod rooms;
+/// The handlers and the generated document.
+mod routes;
+#[cfg(test)]
+mod testing;
+mod tls;
+/// What goes into the audit log, and who waits for it.
+mod trail;
+/// Recordings on their way in.
+mod upload;
+/// The worker's life: start, ticks, drain.
+mod worker;
+
+use hotline::wire::Role;
+
+fn main() -> std::process::ExitCode {
+    worker::run(hotline::worker::enter(Role::Api)).into()
+}

@@ -1,0 +1,126 @@
+//! The domain, as this worker asks it: what the store says, with the board kept in step, and its
+//! errors turned into what a caller may know.
+use hotline::board::SessionCell;
+use hotline::vault::{Aad, KeyClass};
+use hotline_domain::calls::Call;
+use hotline_domain::cases::{self, Case, CaseError};
+use hotline_domain::policy::Permissions;
+use hotline_domain::sessions::Session;
+use hotline_domain::store::StoreError;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::gate::Principal;
+use crate::problem::{Problem, Reply};
+
+impl App {
+    /// A session, on the board from its first moment.
+    pub(crate) async fn start_session(&self, user: Uuid, ttl_seconds: Option<u64>) -> Reply<Session> {
+        let session = self.domain.sessions.create(user, ttl_seconds).await.map_err(|error| self.broken(error))?;
+        self.board.put_session(session.id.as_u128(), session.cell());
+        Ok(session)
+    }
+
+    /// Ends a session for every worker, and for good.
+    pub(crate) async fn end_session(&self, session: Uuid) -> Reply<()> {
+        // The board first: from here on nobody gets in, whatever becomes of the store.
+        self.board.revoke_session(session.as_u128());
+        self.domain.sessions.revoke(session).await.map_err(|error| self.broken(error))?;
+        self.announce(crate::live::session_topic(session), &serde_json::json!({ "event": "session.ended" }));
+        Ok(())
+    }
+
+    /// What the store knows of a session; on the board afterwards.
+    pub(crate) async fn session_from_store(&self, session: Uuid) -> Reply<Option<SessionCell>> {
+        let found = self.domain.sessions.find(session).await.map_err(|error| self.broken(error))?;
+        Ok(found.map(|found| {
+            self.board.put_session(session.as_u128(), found.cell());
+            found.cell()
+        }))
+    }
+
+    /// So that the idle limit survives a restart. Nobody waits for it.
+    pub(crate) fn note_session_use(&self, session: Uuid, now_ms: u64) {
+        let sessions = self.domain.sessions.clone();
+        tokio::spawn(async move {
+            if let Err(error) = sessions.touch(session, now_ms).await {
+                tracing::debug!(%error, "could not note the use of a session");
+            }
+        });
+    }
+
+    /// A case this principal may see, by id or number.
+    pub(crate) async fn visible_case(&self, principal: &Principal, id: &str) -> Reply<Option<Case>> {
+        if !principal.may(Permissions::CASE_ACCESS) {
+            return Ok(None);
+        }
+        self.domain.cases.find(&principal.actor(), id).await.map_err(|error| self.broken(error))
+    }
+
+    pub(crate) async fn case_is_visible(&self, principal: &Principal, id: &str) -> bool {
+        matches!(self.visible_case(principal, id).await, Ok(Some(_)))
+    }
+
+    /// A case and the generation that a copy of it belongs to: taken before the case was read.
+    pub(crate) async fn case_with_generation(
+        &self,
+        principal: &Principal,
+        id: &str,
+    ) -> Reply<Option<(Case, u64, u64)>> {
+        let case_id = match Uuid::try_parse(id) {
+            Ok(case_id) => case_id,
+            Err(_) => match self.visible_case(principal, id).await? {
+                Some(case) => case.id,
+                None => return Ok(None),
+            },
+        };
+        let key = cases::generation_key(case_id);
+        let generation = self.board.generation(key);
+        let case = self.visible_case(principal, &case_id.to_string()).await?;
+        Ok(case.map(|case| (case, key, generation)))
+    }
+
+    /// A call this principal may see.
+    pub(crate) async fn visible_call(&self, principal: &Principal, id: &str) -> Reply<Option<Call>> {
+        let Ok(id) = Uuid::try_parse(id) else { return Ok(None) };
+        self.domain.calls.find(&principal.actor(), id).await.map_err(|error| self.broken(error))
+    }
+
+    pub(crate) async fn call_is_visible(&self, principal: &Principal, id: &str) -> bool {
+        matches!(self.visible_call(principal, id).await, Ok(Some(_)))
+    }
+
+    pub(crate) async fn store_answers(&self) -> bool {
+        self.domain.ping().await.is_ok()
+    }
+
+    /// Every class of this role seals and opens.
+    pub(crate) fn keys_are_there(&self) -> bool {
+        let aad = Aad { table: "health", row: "", column: "", version: 1 };
+        [KeyClass::Cache, KeyClass::Case, KeyClass::Call, KeyClass::Person].into_iter().all(|class| {
+            let sealed = self.vault.seal(class, &aad, b"?");
+            sealed.is_ok_and(|sealed| self.vault.open(class, &aad, &sealed).is_ok())
+        })
+    }
+
+    pub(crate) fn refused_case(&self, error: CaseError) -> Problem {
+        match error {
+            CaseError::Invalid(invalid) => Problem::invalid(invalid.pointer, invalid.reason),
+            CaseError::Store(error) => self.broken(error),
+        }
+    }
+
+    /// An error of the store as a caller may know it; the log has the rest.
+    pub(crate) fn broken(&self, error: StoreError) -> Problem {
+        match error {
+            StoreError::Busy => {
+                self.meters.refused("store");
+                Problem::unavailable("store-busy", "The store is busy.")
+            }
+            error => {
+                tracing::error!(%error, "the store failed");
+                Problem::internal()
+            }
+        }
+    }
+}

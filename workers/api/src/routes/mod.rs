@@ -1,0 +1,142 @@
+//! The handlers, and the OpenAPI document that is generated from them.
+mod ai;
+mod auth;
+mod cases;
+mod conditional;
+mod health;
+mod idempotency;
+mod live;
+mod voice;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::Shared;
+use crate::gate::SESSION_COOKIE;
+use crate::problem::Problem;
+
+pub(crate) use auth::mint_token;
+
+/// All routes of the public face.
+pub(crate) fn router(app: Shared) -> Router {
+    let (router, document) = described().split_for_parts();
+    let document = Bytes::from(document.to_json().expect("the document is plain data"));
+    router
+        .route("/api/v1/openapi.json", get(move || async move { json_bytes(StatusCode::OK, document.clone()) }))
+        .fallback(|| async { Problem::not_found() })
+        .with_state(app)
+}
+
+fn described() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(health::health))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(auth::login))
+        .routes(routes!(auth::logout))
+        .routes(routes!(cases::list, cases::create))
+        .routes(routes!(cases::read, cases::update))
+        .routes(routes!(voice::status))
+        .routes(routes!(ai::analyze))
+        .routes(routes!(ai::recommend))
+        .routes(routes!(live::ticket))
+        .routes(routes!(live::connect))
+        .merge(
+            // The extractor's own cap of 2 MiB makes room for ours.
+            OpenApiRouter::new().routes(routes!(voice::process)).layer(DefaultBodyLimit::disable()),
+        )
+}
+
+/// An answer whose JSON is ready.
+pub(crate) fn json_bytes(status: StatusCode, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(axum::body::Body::from(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => json_bytes(status, body),
+        Err(error) => {
+            tracing::error!(%error, "could not serialise an answer");
+            Problem::internal().into_response()
+        }
+    }
+}
+
+/// What every refusal looks like; RFC 9457 with the members that older clients read.
+#[derive(ToSchema)]
+#[schema(as = Problem)]
+#[allow(dead_code)] // only described, see `problem.rs`
+pub(crate) struct ProblemBody {
+    r#type: String,
+    title: String,
+    status: u16,
+    detail: Option<String>,
+    /// For programs: `lost-update`, `rate-limited`, …
+    code: String,
+    error: String,
+    /// JSON pointer to the field that is wrong.
+    pointer: Option<String>,
+    #[schema(rename = "requestId")]
+    request_id: String,
+    timestamp: String,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "hotline",
+        description = "A legal hotline: calls are transcribed and triaged, become cases, and every step is audited.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    components(schemas(ProblemBody)),
+    security(("bearer" = []), ("session" = [])),
+    modifiers(&Schemes)
+)]
+struct Document;
+
+struct Schemes;
+
+impl Modify for Schemes {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        // Which build answers is nobody's business; the version of the interface is.
+        document.info.version = "1".to_owned();
+        let components = document.components.get_or_insert_default();
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(SESSION_COOKIE)));
+        components.add_security_scheme("session", cookie);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Route;
+
+    #[test]
+    fn the_document_and_the_gate_know_the_same_paths() {
+        let document = described().into_openapi();
+        let mut described: Vec<&str> = document.paths.paths.keys().map(String::as_str).collect();
+        described.push(Route::OpenApi.template());
+        described.sort_unstable();
+        let mut known: Vec<&str> =
+            Route::ALL.into_iter().filter(|route| *route != Route::Unknown).map(Route::template).collect();
+        known.sort_unstable();
+        assert_eq!(described, known);
+        let text = document.to_json().unwrap();
+        assert!(text.starts_with(r#"{"openapi":"3.1"#), "{}", &text[..40]);
+    }
+}

@@ -1,0 +1,195 @@
+//! What tests of this worker start from: a configuration with a folder of its own.
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use hotline::audit::{AuditClient, Event};
+use hotline::board::Board;
+use hotline::config::*;
+use hotline::vault::{KeyClass, Vault};
+use hotline::wire::{self, FromScribe, KeyBytes, LiveEvent, Role, Slot, ToScribe};
+use hotline_domain::{Domain, triage};
+use http::HeaderMap;
+use parking_lot::Mutex;
+
+use crate::app::{App, Parts, Shared};
+use crate::connection::Connection;
+use crate::gate::{self, Tokens};
+
+/// Generous limits, everything below `folder`.
+pub(crate) fn config(folder: &Path) -> Config {
+    let plenty = Budget { requests: 100_000, window_seconds: 60 };
+    Config {
+        server: Server {
+            bind: ([127, 0, 0, 1], 0).into(),
+            environment: Environment::Development,
+            allowed_origins: vec!["https://console.example".to_owned()],
+            trusted_proxies: Vec::new(),
+        },
+        paths: Paths {
+            state_dir: folder.to_owned(),
+            run_dir: folder.join("run"),
+            models_dir: folder.join("models"),
+            knowledge_dir: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/knowledge"),
+            admin_password_file: None,
+        },
+        tls: Tls { certificate: None, key: None, handshake_deadline_ms: 10_000, ticket_lifetime_seconds: 43_200 },
+        workers: Workers {
+            api: 1,
+            background: 1,
+            pin: false,
+            ready_within_ms: 20_000,
+            drain_deadline_ms: 5_000,
+            heartbeat_late_ms: 10_000,
+            backoff_first_ms: 100,
+            backoff_max_ms: 10_000,
+            backoff_reset_ms: 60_000,
+        },
+        limits: Limits {
+            connections_max: 1_000,
+            header_bytes_max: 16_384,
+            header_count_max: 100,
+            json_bytes_max: 1 << 20,
+            json_depth_max: 32,
+            audio_bytes_max: 50 << 20,
+            header_read_deadline_ms: 10_000,
+            body_idle_deadline_ms: 10_000,
+            body_deadline_ms: 300_000,
+            request_deadline_ms: 30_000,
+            keep_alive_ms: 65_000,
+            requests_per_connection_max: 10_000,
+            connection_age_ms_max: 3_600_000,
+            requests_in_flight_max: 1_000,
+            http2_streams_max: 128,
+            websocket_message_bytes_max: 65_536,
+            websockets_max: 100,
+            websocket_queue_max: 64,
+        },
+        rate: Rate { anonymous: plenty, authenticated: plenty, login: plenty, voice: plenty },
+        sessions: Sessions { absolute_seconds: 86_400, idle_seconds: 3_600, automation_seconds_max: 86_400 },
+        audit: Audit {
+            acknowledge: Acknowledge::All,
+            wait_ms_max: 5_000,
+            queue_records_max: 1_000,
+            batch_records_max: 100,
+            segment_bytes_max: 1 << 20,
+        },
+        store: Store { batch_writes_max: 64, queue_writes_max: 1_000, readers: 2 },
+        cache: Cache { enabled: true, bytes_max: 64 << 20, entry_bytes_max: 1 << 20, entry_seconds_max: 60 },
+        speech: Speech {
+            model: "ggml-base.bin".into(),
+            threads: 1,
+            audio_seconds_max: 3_600,
+            synchronous_wait_ms: 200,
+            attempts_max: 3,
+            lease_seconds: 30,
+            queue_jobs_max: 100,
+        },
+        triage: Triage { jurisdiction: "US-CA".to_owned(), time_zone: "UTC".to_owned(), embedding: false },
+        telemetry: Telemetry {
+            metrics_bind: ([127, 0, 0, 1], 0).into(),
+            log_format: LogFormat::Text,
+            log_level: "warn".to_owned(),
+        },
+    }
+}
+
+/// A worker without sockets: a real store, vault and board, and a scribe that keeps what it is told.
+pub(crate) struct Fixture {
+    pub(crate) app: Shared,
+    pub(crate) recorded: Arc<Mutex<Vec<Event>>>,
+    pub(crate) published: Arc<Mutex<Vec<LiveEvent>>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Fixture {
+    pub(crate) async fn start(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(folder.path());
+        change(&mut config);
+        std::fs::create_dir_all(&config.paths.run_dir).unwrap();
+        let recorded = scribe(&config.paths.run_dir.join("scribe.sock"));
+        let keys = [KeyClass::Cache, KeyClass::Case, KeyClass::Call, KeyClass::BlindIndex, KeyClass::Person];
+        let vault = Arc::new(Vault::new(keys.map(|class| (class, vec![KeyBytes { version: 1, bytes: [class as u8; 32] }]))));
+        let (board, _fd) = Board::create(7).unwrap();
+        let published = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&published);
+        let app = App::new(Parts {
+            slot: Slot { role: Role::Api, index: 0, cell: 2 },
+            generation: 1,
+            boot_id: 7,
+            board: Arc::new(board),
+            domain: Domain::open(&config, Arc::clone(&vault)).unwrap(),
+            audit: AuditClient::connect(&config.paths.run_dir, "api-0@7.1".to_owned(), &config.audit),
+            triage: Arc::new(triage::Triage::load(&config.paths.knowledge_dir).unwrap()),
+            tokens: Tokens::new(&[KeyBytes { version: 1, bytes: [9; 32] }]),
+            publish: Box::new(move |event| sink.lock().push(event)),
+            vault,
+            config,
+        });
+        Self { app, recorded, published, _folder: folder }
+    }
+
+    /// Through the gate, as a connection would.
+    pub(crate) async fn ask(&self, request: http::request::Builder, body: impl Into<Body>) -> Answer {
+        let connection = Connection::new("192.0.2.1".parse().unwrap(), self.app.coarse_ms());
+        let response = gate::handle(&self.app, &connection, request.body(body.into()).unwrap()).await;
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    pub(crate) fn actions(&self) -> Vec<String> {
+        self.recorded.lock().iter().map(|event| event.action.clone()).collect()
+    }
+}
+
+/// One whole answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        self
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// Acknowledges everything and keeps it.
+fn scribe(path: &Path) -> Arc<Mutex<Vec<Event>>> {
+    let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+    let recorded = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&recorded);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            while let Ok(Some(message)) = wire::read(&mut stream) {
+                let number = match message {
+                    ToScribe::Open { .. } => 0,
+                    ToScribe::Append { first_number, events } => {
+                        let number = first_number + events.len() as u64 - 1;
+                        kept.lock().extend(events);
+                        number
+                    }
+                };
+                if wire::write(&mut stream, &FromScribe::Durable { number }).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    recorded
+}

@@ -1,0 +1,210 @@
+//! The worker's life: keys, store, first accept, Ready; a tick twice a second; drain, and a clean exit.
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hotline::audit::AuditClient;
+use hotline::board::WorkerPhase;
+use hotline::lifecycle::ExitCode;
+use hotline::sys;
+use hotline::vault::{KeyClass, Vault};
+use hotline::wire::{AdminCall, LiveEvent};
+use hotline::worker::{Control, ControlSender, Entered, Incoming};
+use hotline_domain::Domain;
+use hotline_domain::triage::Triage;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::app::{App, Parts, Shared};
+use crate::connection::accept_until_drained;
+use crate::gate::{Tokens, lives};
+use crate::live::Farewell;
+use crate::{routes, tls};
+
+/// Serves until the supervisor says otherwise.
+pub(crate) fn run(entered: Entered) -> ExitCode {
+    let cpu = usize::from(entered.welcome.slot.index) % std::thread::available_parallelism().map_or(1, Into::into);
+    if entered.welcome.config.workers.pin
+        && let Err(error) = sys::pin_to_cpu(cpu)
+    {
+        tracing::warn!(%error, cpu, "could not pin this worker");
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(ExitCode::TryLater, "could not start the request runtime", &error),
+    };
+    runtime.block_on(serve(entered))
+}
+
+async fn serve(entered: Entered) -> ExitCode {
+    let Entered { welcome, board, listener, mut control } = entered;
+    let config = welcome.config;
+    let Some(listener) = listener else { return ExitCode::BadConfig };
+    let tls = match tls::server_config(&config) {
+        Ok(tls) => tls,
+        Err(error) => return fail(ExitCode::BadConfig, "no TLS", &error),
+    };
+    let triage = match Triage::load(&config.paths.knowledge_dir) {
+        Ok(triage) => Arc::new(triage),
+        Err(error) => return fail(ExitCode::BadConfig, "no knowledge base", &error),
+    };
+    let (vault, tokens) = match keys(&mut control) {
+        Ok(keys) => keys,
+        Err(error) => return fail(ExitCode::TryLater, "no keys", &error),
+    };
+    let domain = match Domain::open(&config, Arc::clone(&vault)) {
+        Ok(domain) => domain,
+        Err(error) => return fail(ExitCode::TryLater, "no store", &error),
+    };
+    let source = format!("{}@{:016x}.{}", welcome.slot, welcome.boot_id, welcome.generation);
+    let audit = AuditClient::connect(&config.paths.run_dir, source, &config.audit);
+
+    let (from_control, incoming) = mpsc::channel(INCOMING_MAX);
+    let sender = control.serve(move |message| pass_on(&from_control, message));
+    let publisher = sender.clone();
+    let app = App::new(Parts {
+        slot: welcome.slot,
+        generation: welcome.generation,
+        boot_id: welcome.boot_id,
+        board,
+        vault,
+        domain,
+        audit,
+        triage,
+        tokens,
+        publish: Box::new(move |event| publisher.publish(event)),
+        config,
+    });
+    tokio::spawn(tick(Arc::clone(&app)));
+    tokio::spawn(attend(Arc::clone(&app), incoming, sender.clone()));
+
+    let armed = {
+        let (app, sender) = (Arc::clone(&app), sender.clone());
+        move || {
+            app.board.cell(app.slot.cell).set_phase(WorkerPhase::Serving);
+            sender.ready();
+            // After Ready: opening the cache may take a third of a second, and nobody needs it to be served.
+            let cache = Arc::clone(&app.cache);
+            std::thread::spawn(move || cache.open());
+        }
+    };
+    if let Err(error) = accept_until_drained(Arc::clone(&app), listener, tls, armed).await {
+        return fail(ExitCode::TryLater, "no listener", &error);
+    }
+    drain(&app, &sender).await
+}
+
+fn keys(control: &mut Control) -> std::io::Result<(Arc<Vault>, Tokens)> {
+    let classes =
+        [KeyClass::Cache, KeyClass::Case, KeyClass::Call, KeyClass::BlindIndex, KeyClass::Person, KeyClass::Token];
+    let mut keys = Vec::with_capacity(classes.len());
+    for class in classes {
+        keys.push((class, control.key(class)?));
+    }
+    let token_keys = keys.iter().find(|(class, _)| *class == KeyClass::Token).map(|(_, versions)| versions.as_slice());
+    let tokens = Tokens::new(token_keys.unwrap_or_default());
+    Ok((Arc::new(Vault::new(keys)), tokens))
+}
+
+/// Called on the control thread, which must not wait for a busy worker: events may be lost, orders not.
+fn pass_on(to: &mpsc::Sender<Incoming>, message: Incoming) {
+    match message {
+        Incoming::Live(_) => drop(to.try_send(message)),
+        Incoming::Admin { .. } | Incoming::Drain { .. } => drop(to.blocking_send(message)),
+    }
+}
+
+async fn attend(app: Shared, mut incoming: mpsc::Receiver<Incoming>, sender: ControlSender) {
+    while let Some(message) = incoming.recv().await {
+        match message {
+            Incoming::Live(event) => hear(&app, &event),
+            Incoming::Admin { request_id, call } => {
+                let (app, sender) = (Arc::clone(&app), sender.clone());
+                tokio::spawn(async move {
+                    let reply = match call {
+                        call @ AdminCall::MintToken { .. } => routes::mint_token(&app, call).await,
+                    };
+                    sender.admin_reply(request_id, reply);
+                });
+            }
+            Incoming::Drain { deadline_ms } => app.drain.order(deadline_ms),
+        }
+    }
+}
+
+fn hear(app: &Shared, event: &LiveEvent) {
+    app.hub.deliver(event);
+}
+
+/// From the request runtime, so that a worker whose requests hang does not look alive.
+async fn tick(app: Shared) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for count in 0u64.. {
+        ticks.tick().await;
+        let now_ms = app.now_ms();
+        app.set_coarse_ms(now_ms);
+        let cell = app.board.cell(app.slot.cell);
+        cell.beat(now_ms);
+        cell.connections().store(app.connections.count() as u64, Ordering::Relaxed);
+        let draining = app.drain.is_ordered();
+        app.connections.sweep(now_ms, &app.config.limits, draining);
+        let idle_seconds = app.config.sessions.idle_seconds;
+        app.hub.sweep(|principal| {
+            let Some(cell) = app.board.session(principal.session.as_u128()) else { return true };
+            // Listening is not using: a session that only listens rests, and ends as one that rests.
+            cell.epoch == principal.epoch && lives(&cell, principal.user, now_ms, idle_seconds)
+        });
+        if count % HEALTH_TICKS == 0 {
+            look_after(&app).await;
+        }
+    }
+}
+
+async fn look_after(app: &Shared) {
+    // The store may be slow; the heartbeat must not be.
+    let _ = tokio::time::timeout(TICK, app.health.check(app)).await;
+    let controls_hold = app.audit.healthy() && app.keys_are_there();
+    app.controls_hold.store(controls_hold, Ordering::Relaxed);
+    app.cache.trim();
+}
+
+/// Finishes what is begun. The audit log has everything before the supervisor hears that we are done.
+async fn drain(app: &Shared, sender: &ControlSender) -> ExitCode {
+    app.board.cell(app.slot.cell).set_phase(WorkerPhase::Draining);
+    let budget = Duration::from_millis(app.drain.deadline_ms());
+    let end = Instant::now() + budget.saturating_sub(MARGIN).max(budget / 2);
+    app.connections.order_all_to_leave();
+    app.hub.end_all(Farewell::GoingAway);
+    while app.connections.count() > 0 && Instant::now() < end {
+        tokio::select! {
+            () = app.connections.until_one_leaves() => {}
+            () = tokio::time::sleep_until(end.min(Instant::now() + TICK)) => {}
+        }
+    }
+    let left = app.connections.count();
+    if left > 0 {
+        tracing::warn!(left, "connections were cut at the end of the drain");
+    }
+    let rest = budget.saturating_sub(MARGIN / 2).min(MARGIN).max(Duration::from_millis(100));
+    let audit = app.audit.clone();
+    let flushed = tokio::task::spawn_blocking(move || audit.flush_blocking(rest)).await.unwrap_or(false);
+    if !flushed {
+        tracing::error!("audit records were not acknowledged before the end of the drain");
+    }
+    sender.drained();
+    ExitCode::Clean
+}
+
+fn fail(code: ExitCode, what: &'static str, error: &dyn std::error::Error) -> ExitCode {
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(%error, cause, "{what}");
+    code
+}
+
+const TICK: Duration = Duration::from_millis(500);
+const HEALTH_TICKS: u64 = 2;
+/// Live events and orders waiting for the request runtime.
+const INCOMING_MAX: usize = 1_024;
+/// Kept back from the drain's deadline for the audit log and our last words.
+const MARGIN: Duration = Duration::from_millis(500);
