@@ -58,8 +58,8 @@ pub fn spawn(program: &Program, handed: &[BorrowedFd<'_>]) -> io::Result<Spawned
     let image = duplicate_above(program.file.as_fd(), first_free)?;
     let from: Vec<RawFd> = moved.iter().map(AsRawFd::as_raw_fd).collect();
     let argv = [program.name.as_ptr(), ptr::null()];
-    let environment = handed_on()?;
-    let envp: Vec<_> = environment.iter().map(|entry| entry.as_ptr()).chain([ptr::null()]).collect();
+    // Workers get their settings over the wire; an environment may carry anything.
+    let envp = [ptr::null::<libc::c_char>()];
     let nothing = SigSet::empty();
 
     // SAFETY: this process has one thread (the supervisor never makes another), and the child calls only
@@ -122,13 +122,6 @@ pub fn is_socket(fd: &impl AsFd) -> bool {
     fstat(fd).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK)
 }
 
-/// Workers get their settings over the wire; the rest of the environment may carry anything.
-fn handed_on() -> io::Result<Vec<CString>> {
-    let present = HANDED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-    let entries = present.map(|(name, value)| [name.as_bytes(), b"=", value.as_encoded_bytes()].concat());
-    entries.map(|entry| Ok(CString::new(entry)?)).collect()
-}
-
 fn duplicate_above(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
     let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(lowest))?;
     // SAFETY: the kernel just made this descriptor for us.
@@ -146,8 +139,6 @@ impl Pidfd {
     }
 }
 
-/// Where the first administrator's password is (the path, not the word).
-const HANDED_ON: &[&str] = &["HOTLINE_ADMIN_PASSWORD_FILE"];
 /// What a shell says of a command it cannot execute.
 const EXEC_FAILED: i32 = 126;
 
