@@ -78,6 +78,10 @@ metrics! {
     Counter AUDIT_WRITE_FAILURES = "hotline_audit_write_failures_total";
     /// Bytes of torn records trimmed at start.
     Counter AUDIT_TRIMMED_BYTES = "hotline_audit_trimmed_bytes_total";
+    /// Records that the scribe has taken and not yet written.
+    Gauge AUDIT_BACKLOG_RECORDS = "hotline_audit_backlog_records";
+    /// Connections that the scribe did not take or ended: strangers, violations, too many.
+    Counter AUDIT_CONNECTIONS_REFUSED = "hotline_audit_connections_refused_total";
     /// Records of this process that are not yet durable.
     Gauge AUDIT_QUEUE_RECORDS = "hotline_audit_queue_records";
     /// Records refused because the queue was full or the scribe too long away.

@@ -9,6 +9,7 @@ use hotline::audit::{Batch, Event, EventType, LogWriter, Outcome, Severity};
 use hotline::board::HeartbeatCell;
 use hotline::lifecycle::clock;
 use hotline::sys;
+use hotline::telemetry::names;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::geteuid;
 
@@ -70,17 +71,17 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Takes what was sent before the wish to leave, and closes the log with a checkpoint.
+    /// Takes what workers that are leaving still send, and closes the log with a checkpoint.
     pub fn leave(mut self, stop: &Stop) {
         let until = stop.until().unwrap_or_else(Instant::now);
         self.report([stopped()]);
         loop {
             let took = self.turn(None, DRAIN_TURN);
-            if !took && self.pending.is_empty() {
+            if !took && self.visitors.is_empty() && self.pending.is_empty() {
                 break;
             }
             if Instant::now() >= until {
-                tracing::error!("leaving with records that the disk did not take; workers will send them again");
+                tracing::warn!(workers = self.visitors.len(), records = self.backlog(), "left before all was done");
                 break;
             }
         }
@@ -103,8 +104,15 @@ impl<'a> Desk<'a> {
         self.commit();
         self.acknowledge();
         self.writer.checkpoint_if_due(CHECKPOINT_AGE_MAX);
-        self.cell.backlog().store(self.pending.iter().map(|batch| batch.events.len() as u64).sum(), Ordering::Relaxed);
+        self.cell.connections().store(self.visitors.len() as u64, Ordering::Relaxed);
+        self.cell.backlog().store(self.backlog(), Ordering::Relaxed);
+        metrics::gauge!(names::AUDIT_BACKLOG_RECORDS).set(self.backlog() as f64);
         took
+    }
+
+    /// Records taken that are not on disk.
+    fn backlog(&self) -> u64 {
+        self.pending.iter().map(|batch| batch.events.len() as u64).sum()
     }
 
     fn wait(&self, stop: Option<&Stop>, wait_max: Duration) {
@@ -135,10 +143,11 @@ impl<'a> Desk<'a> {
                 Ok((stream, _)) => {
                     let is_ours = sys::peer_uid(&stream).is_ok_and(|uid| uid == geteuid().as_raw() || uid == 0);
                     if !is_ours || self.visitors.len() >= VISITORS_MAX {
+                        metrics::counter!(names::AUDIT_CONNECTIONS_REFUSED).increment(1);
                         tracing::warn!(is_ours, visitors = self.visitors.len(), "refused a connection");
                         continue;
                     }
-                    match Visitor::new(stream) {
+                    match Visitor::new(stream, &self.own_source) {
                         Ok(visitor) => self.visitors.push(visitor),
                         Err(error) => tracing::warn!(%error, "could not take a connection"),
                     }
@@ -154,8 +163,9 @@ impl<'a> Desk<'a> {
     }
 
     fn read(&mut self) {
-        let pending = &mut self.pending;
-        self.visitors.retain_mut(|visitor| stays(visitor, |visitor| visitor.read(pending)));
+        let (pending, writer) = (&mut self.pending, &self.writer);
+        let durable = |source: &str| writer.durable(source);
+        self.visitors.retain_mut(|visitor| stays(visitor, |visitor| visitor.read(pending, durable)));
     }
 
     fn commit(&mut self) {
@@ -203,7 +213,10 @@ fn stays(visitor: &mut Visitor, act: impl FnOnce(&mut Visitor) -> Result<(), Lef
     let source = visitor.source().unwrap_or("nobody");
     match left {
         Left::Closed => tracing::debug!(source, "a worker left"),
-        _ => tracing::warn!(source, reason = %left, "ended a connection"),
+        _ => {
+            metrics::counter!(names::AUDIT_CONNECTIONS_REFUSED).increment(1);
+            tracing::warn!(source, reason = %left, "ended a connection");
+        }
     }
     false
 }

@@ -13,11 +13,12 @@ mod visitor;
 
 use std::io;
 use std::os::unix::net::UnixListener;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use hotline::audit::{AuditKeys, LogWriter, WriterError};
 use hotline::board::WorkerPhase;
-use hotline::lifecycle::ExitCode;
+use hotline::lifecycle::{ExitCode, clock};
 use hotline::vault::KeyClass;
 use hotline::worker::{Entered, Incoming};
 
@@ -53,10 +54,14 @@ impl StartError {
 pub fn run(entered: Entered) -> Result<(), StartError> {
     let Entered { welcome, board, listener, mut control } = entered;
     let keys = control.key(KeyClass::Audit).map_err(StartError::Key)?;
-    let keys = AuditKeys::new(keys).ok_or(StartError::NoKey)?;
     let folder = welcome.config.paths.state_dir.join("audit");
     let source = format!("{}@{:016x}.{}", welcome.slot, welcome.boot_id, welcome.generation);
-    let (writer, opening) = LogWriter::open(&folder, keys, &source, welcome.config.audit.segment_bytes_max)?;
+    let cell = board.cell(welcome.slot.cell);
+    let (writer, opening) = open_log(|| {
+        cell.beat(clock::now_ms());
+        let keys = AuditKeys::new(keys.clone()).ok_or(StartError::NoKey)?;
+        Ok(LogWriter::open(&folder, keys, &source, welcome.config.audit.segment_bytes_max)?)
+    })?;
     tracing::info!(seq = opening.head.seq, hash = opening.head.hash, trimmed_bytes = opening.trimmed_bytes, "log open");
     if let Some(reason) = &opening.broken {
         tracing::error!(reason, "the audit log was broken; it goes on behind the damage");
@@ -67,17 +72,49 @@ pub fn run(entered: Entered) -> Result<(), StartError> {
     let asked = stop.clone();
     let sender = control.serve(move |incoming| {
         if let Incoming::Drain { deadline_ms } = incoming {
-            asked.ask(Duration::from_millis(deadline_ms));
+            // The last tenth is for leaving.
+            asked.ask(Duration::from_millis(deadline_ms - deadline_ms / 10));
         }
     });
     let mut desk = Desk::new(listener, writer, board.cell(welcome.slot.cell), source)?;
     desk.report(opening.events);
     desk.report([desk::started(welcome.generation)]);
     sender.ready();
-    board.cell(welcome.slot.cell).set_phase(WorkerPhase::Serving);
+    cell.set_phase(WorkerPhase::Serving);
     desk.serve(&stop);
-    board.cell(welcome.slot.cell).set_phase(WorkerPhase::Draining);
+    cell.set_phase(WorkerPhase::Draining);
     desk.leave(&stop);
     sender.drained();
     Ok(())
+}
+
+/// Takes the log over. A predecessor whose supervisor was killed may still be leaving.
+fn open_log<T>(mut open: impl FnMut() -> Result<T, StartError>) -> Result<T, StartError> {
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        match open() {
+            Err(StartError::Log(WriterError::Locked)) if Instant::now() < until => thread::sleep(LOCK_RETRY),
+            opened => return opened,
+        }
+    }
+}
+
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+const LOCK_RETRY: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_predecessor_on_its_way_out_is_waited_for() {
+        let mut tries = 0;
+        let opened = open_log(|| {
+            tries += 1;
+            if tries < 3 { Err(WriterError::Locked.into()) } else { Ok(tries) }
+        });
+        assert_eq!(opened.unwrap(), 3);
+        let error = open_log(|| -> Result<(), _> { Err(StartError::NoKey) }).unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::BadConfig);
+    }
 }

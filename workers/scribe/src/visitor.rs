@@ -3,13 +3,17 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use hotline::audit::Batch;
+use hotline::audit::{Batch, Event};
 use hotline::wire::{self, BUILD_ID, Decoder, FrameError, FromScribe, ToScribe, WIRE_VERSION};
 
 pub(crate) struct Visitor {
     stream: UnixStream,
     decoder: Decoder,
     source: Option<String>,
+    /// The start of the service that sources must be of: the log remembers only those.
+    boot: String,
+    /// Where its numbers go on at the latest; they may repeat, but leave no gap.
+    next_number: Option<u64>,
     /// What it was told last; nothing before its name is known.
     told: Option<u64>,
     out: Vec<u8>,
@@ -33,9 +37,18 @@ pub(crate) enum Left {
 }
 
 impl Visitor {
-    pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
+    /// `own_source` is the scribe's: workers are of the same start of the service.
+    pub(crate) fn new(stream: UnixStream, own_source: &str) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, decoder: Decoder::default(), source: None, told: None, out: Vec::new() })
+        Ok(Self {
+            stream,
+            decoder: Decoder::default(),
+            source: None,
+            boot: boot(own_source).unwrap_or_default().to_owned(),
+            next_number: None,
+            told: None,
+            out: Vec::new(),
+        })
     }
 
     pub(crate) fn source(&self) -> Option<&str> {
@@ -43,8 +56,8 @@ impl Visitor {
     }
 
     /// Takes what has come, up to a limit for one turn. Records that came before the end of the
-    /// connection are taken, too.
-    pub(crate) fn read(&mut self, batches: &mut Vec<Batch>) -> Result<(), Left> {
+    /// connection are taken, too. `durable` tells how far a source is on disk.
+    pub(crate) fn read(&mut self, batches: &mut Vec<Batch>, durable: impl Fn(&str) -> u64) -> Result<(), Left> {
         let mut buffer = [0; READ_BYTES];
         for _ in 0..READS_PER_TURN {
             match self.stream.read(&mut buffer) {
@@ -55,35 +68,56 @@ impl Visitor {
                 Err(error) => return Err(error.into()),
             }
             while let Some(message) = self.decoder.next()? {
-                self.take(message, batches)?;
+                self.take(message, batches, &durable)?;
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, message: ToScribe, batches: &mut Vec<Batch>) -> Result<(), Left> {
-        match (message, &self.source) {
+    fn take(
+        &mut self,
+        message: ToScribe,
+        batches: &mut Vec<Batch>,
+        durable: &impl Fn(&str) -> u64,
+    ) -> Result<(), Left> {
+        match (message, self.source.clone()) {
             (ToScribe::Open { wire_version, build_id, source }, None) => {
                 if wire_version != WIRE_VERSION || build_id != BUILD_ID {
                     return Err(Left::OtherBuild(build_id.chars().take(64).collect()));
                 }
-                if !is_source(&source) {
-                    return Err(Left::Violation("not the name of a source"));
+                if !is_source(&source) || boot(&source) != Some(&self.boot) {
+                    return Err(Left::Violation("not a source of this start of the service"));
                 }
                 self.source = Some(source);
+                Ok(())
             }
             (ToScribe::Append { first_number, events }, Some(source)) => {
-                if first_number == 0 || first_number.checked_add(events.len() as u64).is_none() {
-                    return Err(Left::Violation("numbers begin with 1 and end somewhere"));
-                }
-                if events.iter().any(|event| event.over_limit().is_some()) {
-                    return Err(Left::Violation("a record is too long"));
-                }
-                batches.push(Batch { source: source.clone(), first_number, events });
+                self.admit(first_number, &events, durable(&source))?;
+                batches.push(Batch { source, first_number, events });
+                Ok(())
             }
-            (ToScribe::Open { .. }, Some(_)) => return Err(Left::Violation("named itself twice")),
-            (ToScribe::Append { .. }, None) => return Err(Left::Violation("sent records before its name")),
+            (ToScribe::Open { .. }, Some(_)) => Err(Left::Violation("named itself twice")),
+            (ToScribe::Append { .. }, None) => Err(Left::Violation("sent records before its name")),
         }
+    }
+
+    fn admit(&mut self, first_number: u64, events: &[Event], durable: u64) -> Result<(), Left> {
+        let next = first_number.checked_add(events.len() as u64).filter(|next| *next <= NUMBER_MAX);
+        let next =
+            next.filter(|_| first_number > 0).ok_or(Left::Violation("numbers begin with 1 and end somewhere"))?;
+        if events.iter().any(|event| event.over_limit().is_some()) {
+            return Err(Left::Violation("a record is too long"));
+        }
+        match self.next_number {
+            Some(expected) if first_number > expected => return Err(Left::Violation("left numbers out")),
+            None if first_number > durable + 1 => {
+                // It was told that the ones before are on disk.
+                let source = self.source();
+                tracing::error!(source, durable, first_number, "acknowledged records are missing from the log");
+            }
+            _ => {}
+        }
+        self.next_number = Some(next);
         Ok(())
     }
 
@@ -129,8 +163,12 @@ impl Visitor {
 
 /// `<slot>@<boot>.<generation>`, so that it may stand in the log as it is.
 fn is_source(source: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-@._".contains(&byte);
-    (3..=SOURCE_BYTES_MAX).contains(&source.len()) && source.contains('@') && source.bytes().all(is_plain)
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-@.".contains(&byte);
+    source.len() <= SOURCE_BYTES_MAX && !source.starts_with('@') && source.bytes().all(is_plain)
+}
+
+fn boot(source: &str) -> Option<&str> {
+    Some(source.split_once('@')?.1.split_once('.')?.0)
 }
 
 const READ_BYTES: usize = 64 << 10;
@@ -138,3 +176,20 @@ const READ_BYTES: usize = 64 << 10;
 const READS_PER_TURN: usize = 16;
 const OWED_BYTES_MAX: usize = 64 << 10;
 const SOURCE_BYTES_MAX: usize = 128;
+/// Numbers in the log stay exact for programs that read them as doubles.
+const NUMBER_MAX: u64 = 1 << 53;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_plain_and_of_some_start() {
+        assert!(is_source("api-0@00aa.1"));
+        assert_eq!(boot("api-0@00aa.1"), Some("00aa"));
+        for stranger in ["@00aa.1", "a b@00aa.1", "a\n@00aa.1", &"a".repeat(129)] {
+            assert!(!is_source(stranger), "{stranger:?}");
+        }
+        assert_eq!((boot("api-0"), boot("api-0@00aa")), (None, None));
+    }
+}
