@@ -47,7 +47,11 @@ impl LoadFrom {
     pub(super) fn merged(&self) -> Result<(Table, BTreeMap<String, String>), Mistake> {
         let mut table = self.file_table()?;
         let mut places = BTreeMap::new();
-        for (name, value) in &self.variables {
+        // The system gives variables in any order; what they mean together must not depend on it.
+        // Our own names come last and so win over the seed's.
+        let mut variables: Vec<_> = self.variables.iter().collect();
+        variables.sort_by_key(|(name, _)| (name.starts_with("HOTLINE_"), name.as_str()));
+        for (name, value) in variables {
             for (key, value) in meaning(name, value, &table) {
                 put(&mut table, &key, value);
                 places.insert(key, name.clone());

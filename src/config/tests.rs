@@ -14,21 +14,113 @@ fn mistakes(text: &str) -> String {
 fn the_shipped_file_is_the_defaults_in_words() {
     let shipped = include_str!("../../config/hotline.toml");
     assert_eq!(load(shipped).unwrap(), load("").unwrap());
+    // Settings without a fixed default stand there commented out: `# key = value`.
+    let is_setting = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(is_key_byte));
+    let uncommented = |line: &str| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line).to_owned();
+    let all: Vec<String> = shipped.lines().map(uncommented).collect();
+    let all: toml::Table = all.join("\n").parse().unwrap();
+    let mut named: Vec<String> = all
+        .iter()
+        .flat_map(|(section, keys)| keys.as_table().unwrap().keys().map(move |key| format!("{section}.{key}")))
+        .collect();
+    named.sort();
+    assert_eq!(named, serde_keys(&load("").unwrap()));
+}
+
+fn is_key_byte(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'
+}
+
+#[test]
+fn the_developers_file_is_right_and_stays_on_this_machine() {
+    let config = load(include_str!("../../config/dev.toml")).unwrap();
+    assert!(config.server.bind.ip().is_loopback());
+    assert_eq!(config.server.environment, Environment::Development);
+}
+
+/// A file that sets every key, each to what `value` says.
+fn every_key(value: impl Fn(&str) -> Option<String>) -> String {
+    let line = |key: &String| Some(format!("{key} = {}\n", value(key)?));
+    serde_keys(&load("").unwrap()).iter().filter_map(line).collect()
+}
+
+#[test]
+fn every_key_has_a_type_and_all_that_are_wrong_are_named_together() {
+    let told = load(&every_key(|_| Some("[1]".to_owned()))).unwrap_err();
+    let named: Vec<_> = told.0.iter().filter(|mistake| mistake.value == "[1]").map(|mistake| &mistake.key).collect();
     for key in serde_keys(&load("").unwrap()) {
-        let name = key.rsplit('.').next().unwrap();
-        assert!(
-            shipped.lines().any(|line| line.trim_start_matches("# ").starts_with(name)),
-            "{key} is not in hotline.toml"
-        );
+        assert!(named.contains(&&key), "{key} takes a list of numbers");
     }
 }
 
+#[test]
+fn every_number_has_a_range() {
+    let numbers = serde_json::to_value(load("").unwrap()).unwrap();
+    let is_number = |key: &str| numbers.pointer(&format!("/{}", key.replace('.', "/"))).unwrap().is_number();
+    for beyond in ["-1", "0", "9223372036854775807"] {
+        let told = load(&every_key(|key| is_number(key).then(|| beyond.to_owned()))).unwrap_err();
+        for key in serde_keys(&load("").unwrap()).into_iter().filter(|key| is_number(key)) {
+            assert!(told.0.iter().any(|mistake| mistake.key == key), "{key} = {beyond} is taken");
+        }
+    }
+}
+
+#[test]
+fn every_key_can_be_set_by_a_variable_that_its_mistake_names() {
+    for key in serde_keys(&load("").unwrap()) {
+        let name = format!("HOTLINE_{}", key.replace('.', "_").to_uppercase());
+        let told = Config::load(LoadFrom::text("").with_variables(&[(&name, "[1]")])).unwrap_err();
+        assert!(told.0.iter().any(|mistake| mistake.place == name && mistake.key == key), "{name}: {told}");
+    }
+}
+
+#[test]
+fn our_names_win_over_the_seeds_in_any_order() {
+    let mut variables = [
+        ("PORT", "7443"),
+        ("HOTLINE_BIND", "127.0.0.1:7001"),
+        ("NODE_ENV", "production"),
+        ("HOTLINE_SERVER_ENVIRONMENT", "development"),
+    ];
+    for _ in 0..2 {
+        let config = Config::load(LoadFrom::text("").with_variables(&variables)).unwrap();
+        assert_eq!(config.server.bind, "127.0.0.1:7001".parse().unwrap());
+        assert_eq!(config.server.environment, Environment::Development);
+        variables.reverse();
+    }
+}
+
+#[test]
+fn the_weak_settings_of_other_servers_are_refused_with_a_reason() {
+    for key in ["ciphers", "dhparam", "min_version"] {
+        let told = mistakes(&format!("[tls]\n{key} = \"x\"\n"));
+        assert!(told.contains(&format!("tls.{key}")) && told.contains("TLS 1.3"), "{told}");
+    }
+}
+
+#[test]
+fn a_certificate_comes_with_its_key_and_both_exist() {
+    assert!(mistakes("[tls]\ncertificate = \"/nonexistent/chain.pem\"").contains("tls.key: is missing"));
+    assert!(mistakes("[tls]\nkey = \"/nonexistent/key.pem\"").contains("tls.certificate: is missing"));
+    let told = mistakes("[tls]\ncertificate = \"/nonexistent/chain.pem\"\nkey = \"/nonexistent/key.pem\"");
+    assert_eq!(told.matches("could not be read").count(), 2, "{told}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let from = LoadFrom::file_or_defaults(Some("/nonexistent/hotline.toml".into())).with_variables(&[]);
+    assert!(Config::load(from).unwrap_err().to_string().contains("/nonexistent/hotline.toml: could not be read"));
+}
+
+/// `section.key` of every setting, sorted.
 fn serde_keys(config: &Config) -> Vec<String> {
     let value = serde_json::to_value(config).unwrap();
     let sections = value.as_object().unwrap().iter();
-    sections
+    let mut keys: Vec<String> = sections
         .flat_map(|(section, keys)| keys.as_object().unwrap().keys().map(move |key| format!("{section}.{key}")))
-        .collect()
+        .collect();
+    keys.sort();
+    keys
 }
 
 #[test]
