@@ -42,7 +42,7 @@ fn a_spoken_eviction_story_becomes_a_triaged_case() {
     let issues: HashSet<&str> =
         call["analysis"]["issues"].as_array().unwrap().iter().filter_map(|issue| issue["code"].as_str()).collect();
     assert!(issues.iter().any(|code| code.starts_with("HO-")), "a housing issue in {issues:?}");
-    assert_eq!(call["analysis"]["urgency"]["level"], "emergency", "a lock-out is announced");
+    assert_eq!(call["analysis"]["urgency"]["level"], "urgent", "a lock-out is announced, a hearing is near");
     assert!(!call["analysis"]["deadlines"].as_array().unwrap().is_empty());
     assert!(!call["recommendations"]["steps"].as_array().unwrap().is_empty());
     assert!(call["recommendations"]["notice"].as_str().unwrap().contains("not legal advice"));
@@ -51,7 +51,7 @@ fn a_spoken_eviction_story_becomes_a_triaged_case() {
     let case = lawyer.get(&format!("/api/v1/cases/{number}")).expect(200).json();
     assert_eq!(case["caseNumber"], number);
     assert_eq!(case["callId"], call["callId"]);
-    let listed = lawyer.get("/api/v1/cases?urgency=emergency").expect(200).json();
+    let listed = lawyer.get("/api/v1/cases?urgency=urgent").expect(200).json();
     assert!(listed["cases"].as_array().unwrap().iter().any(|listed| listed["caseNumber"] == number));
 
     let report = hotline.command(&["audit", "verify", "--json"]);

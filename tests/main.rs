@@ -3,6 +3,7 @@
 //! A module is a behaviour, a test is a promise. Everything listens on port 0 of loopback and keeps
 //! its state in a temporary folder; nothing sleeps, everything waits for a condition.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // tests start processes and may panic
+#![allow(unreachable_pub)] // one binary, nobody outside
 
 mod support;
 

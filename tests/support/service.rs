@@ -196,10 +196,6 @@ impl Hotline {
         until("every worker left", || pids.iter().all(|pid| !is_running(*pid)));
         std::mem::replace(&mut self.folder, TempDir::new().unwrap())
     }
-
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
 }
 
 impl Drop for Hotline {
@@ -238,7 +234,7 @@ pub fn repository() -> PathBuf {
 }
 
 /// Where the models are: `HOTLINE_MODELS_DIR`, else `models/` of the repository.
-pub fn models() -> PathBuf {
+fn models() -> PathBuf {
     let folder = std::env::var_os("HOTLINE_MODELS_DIR").map_or_else(|| repository().join("models"), PathBuf::from);
     assert!(folder.join("ggml-base.bin").exists(), "no models in {}: run `make models`", folder.display());
     folder

@@ -3,6 +3,8 @@ mod document;
 mod number;
 mod shape;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -7,6 +7,8 @@ mod once;
 mod people;
 mod readers;
 mod sessions;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::Path;
