@@ -52,7 +52,13 @@ pub(crate) struct Entry {
 }
 
 impl Cache {
-    pub(crate) fn new(state_dir: &Path, slot: u16, limits: config::Cache, vault: Arc<Vault>, board: Arc<Board>) -> Self {
+    pub(crate) fn new(
+        state_dir: &Path,
+        slot: u16,
+        limits: config::Cache,
+        vault: Arc<Vault>,
+        board: Arc<Board>,
+    ) -> Self {
         let folder = state_dir.join("cache").join(format!("api-{slot}"));
         Self { folder, limits, vault, board, tree: Mutex::new(None), rebuilding: AtomicBool::new(false) }
     }

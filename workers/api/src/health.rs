@@ -76,18 +76,17 @@ fn part(holds: bool) -> Part {
 
 fn has_room(folder: &Path) -> bool {
     // Not being able to ask is no proof that the disk is full.
-    nix::sys::statvfs::statvfs(folder).map_or(true, |disk| {
-        disk.blocks_available().saturating_mul(disk.fragment_size()) >= ROOM_BYTES_MIN
-    })
+    nix::sys::statvfs::statvfs(folder)
+        .map_or(true, |disk| disk.blocks_available().saturating_mul(disk.fragment_size()) >= ROOM_BYTES_MIN)
 }
 
 /// Any of them will do: they share one queue. The supervisor gives the scribe cell 0 and the background
 /// workers those after it.
 fn background_breathes(app: &App, now_ms: u64) -> bool {
     let late_ms = app.config.workers.heartbeat_late_ms;
-    (1..=app.config.workers.background).map(|cell| app.board.cell(cell)).any(|cell| {
-        cell.phase() == WorkerPhase::Serving && now_ms.saturating_sub(cell.last_beat_ms()) < late_ms
-    })
+    (1..=app.config.workers.background)
+        .map(|cell| app.board.cell(cell))
+        .any(|cell| cell.phase() == WorkerPhase::Serving && now_ms.saturating_sub(cell.last_beat_ms()) < late_ms)
 }
 
 const FRESH_MS: u64 = 1_000;

@@ -213,7 +213,9 @@ mod tests {
 
     #[test]
     fn only_json_is_json() {
-        for yes in ["application/json", "application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json"] {
+        for yes in
+            ["application/json", "application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json"]
+        {
             assert!(is_json(Some(yes)), "{yes}");
         }
         for no in [None, Some(""), Some("text/plain"), Some("application/jsonx"), Some("multipart/form-data")] {

@@ -33,7 +33,9 @@ impl Meters {
         let cache = |result: &'static str| counter!(names::CACHE_REQUESTS, "result" => result);
         Self {
             requests: Route::ALL.into_iter().map(for_route).collect(),
-            seconds: Route::ALL.map(|route| histogram!(names::HTTP_REQUEST_SECONDS, "route" => route.template())).into(),
+            seconds: Route::ALL
+                .map(|route| histogram!(names::HTTP_REQUEST_SECONDS, "route" => route.template()))
+                .into(),
             in_flight: gauge!(names::HTTP_REQUESTS_IN_FLIGHT),
             connections: gauge!(names::CONNECTIONS),
             handshakes_full: handshakes("full"),

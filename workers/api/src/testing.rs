@@ -1,6 +1,7 @@
 //! What tests of this worker start from: a configuration with a folder of its own.
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -100,6 +101,7 @@ pub(crate) struct Fixture {
     pub(crate) app: Shared,
     pub(crate) recorded: Arc<Mutex<Vec<Event>>>,
     pub(crate) published: Arc<Mutex<Vec<LiveEvent>>>,
+    deaf: Arc<AtomicBool>,
     _folder: tempfile::TempDir,
 }
 
@@ -109,9 +111,11 @@ impl Fixture {
         let mut config = config(folder.path());
         change(&mut config);
         std::fs::create_dir_all(&config.paths.run_dir).unwrap();
-        let recorded = scribe(&config.paths.run_dir.join("scribe.sock"));
+        let deaf = Arc::new(AtomicBool::new(false));
+        let recorded = scribe(&config.paths.run_dir.join("scribe.sock"), Arc::clone(&deaf));
         let keys = [KeyClass::Cache, KeyClass::Case, KeyClass::Call, KeyClass::BlindIndex, KeyClass::Person];
-        let vault = Arc::new(Vault::new(keys.map(|class| (class, vec![KeyBytes { version: 1, bytes: [class as u8; 32] }]))));
+        let vault =
+            Arc::new(Vault::new(keys.map(|class| (class, vec![KeyBytes { version: 1, bytes: [class as u8; 32] }]))));
         let (board, _fd) = Board::create(7).unwrap();
         let published = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&published);
@@ -128,7 +132,7 @@ impl Fixture {
             vault,
             config,
         });
-        Self { app, recorded, published, _folder: folder }
+        Self { app, recorded, published, deaf, _folder: folder }
     }
 
     /// Through the gate, as a connection would.
@@ -138,6 +142,11 @@ impl Fixture {
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    /// From now on nothing is acknowledged.
+    pub(crate) fn deafen_scribe(&self) {
+        self.deaf.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn actions(&self) -> Vec<String> {
@@ -170,7 +179,7 @@ impl Answer {
 }
 
 /// Acknowledges everything and keeps it.
-fn scribe(path: &Path) -> Arc<Mutex<Vec<Event>>> {
+fn scribe(path: &Path, deaf: Arc<AtomicBool>) -> Arc<Mutex<Vec<Event>>> {
     let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
     let recorded = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&recorded);
@@ -185,6 +194,9 @@ fn scribe(path: &Path) -> Arc<Mutex<Vec<Event>>> {
                         number
                     }
                 };
+                if deaf.load(Ordering::Relaxed) {
+                    continue;
+                }
                 if wire::write(&mut stream, &FromScribe::Durable { number }).is_err() {
                     break;
                 }
@@ -193,3 +205,50 @@ fn scribe(path: &Path) -> Arc<Mutex<Vec<Event>>> {
     });
     recorded
 }
+
+/// A caller with the rights of the first administrator.
+pub(crate) struct Lawyer<'a> {
+    pub(crate) fixture: &'a Fixture,
+    pub(crate) token: String,
+}
+
+impl Fixture {
+    /// Logs the first administrator in.
+    pub(crate) async fn lawyer(&self) -> Lawyer<'_> {
+        let password = zeroize::Zeroizing::new(PASSWORD.to_owned());
+        self.app.domain.people.create_first_administrator(Some(password)).await.unwrap();
+        let body = serde_json::json!({ "username": "admin", "password": PASSWORD });
+        let answer = self.ask(json_request("POST", "/api/v1/auth/login"), body.to_string()).await.expect(200);
+        Lawyer { fixture: self, token: answer.json()["token"].as_str().unwrap().to_owned() }
+    }
+}
+
+impl Lawyer<'_> {
+    pub(crate) fn request(&self, method: &str, path: &str) -> http::request::Builder {
+        json_request(method, path).header("authorization", format!("Bearer {}", self.token))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.fixture.ask(self.request("GET", path), "").await
+    }
+
+    pub(crate) async fn principal(&self) -> gate::Principal {
+        let now_s = self.fixture.app.now_ms() / 1_000;
+        let claims = self.fixture.app.tokens.verify(gate::Purpose::Bearer, &self.token, now_s).unwrap();
+        gate::principal(&self.fixture.app, claims.user, claims.session).await.ok().unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &serde_json::Value) -> Answer {
+        self.fixture.ask(self.request("POST", path), body.to_string()).await
+    }
+}
+
+pub(crate) fn json_request(method: &str, path: &str) -> http::request::Builder {
+    http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "hotline.example")
+        .header("content-type", "application/json")
+}
+
+pub(crate) const PASSWORD: &str = "correct horse battery";

@@ -44,7 +44,9 @@ impl Upload {
             let fields = Fields { consent: header_consent(request.headers())?, ..Fields::default() };
             (read_raw(request.into_body(), bytes_max).await?, Some(essence), fields)
         } else {
-            return Err(not_audio().detail("Send multipart/form-data with a part named audio or file, or an audio/* body."));
+            return Err(
+                not_audio().detail("Send multipart/form-data with a part named audio or file, or an audio/* body.")
+            );
         };
         if audio.is_empty() {
             return Err(Problem::bad_request("empty-audio", "The recording is empty."));

@@ -3,8 +3,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use hotline::board::{Board, Taken};
 use hotline::config::Budget;
-use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::StatusCode;
+use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 use crate::problem::Problem;
 

@@ -61,6 +61,15 @@ mod tests {
             tokio::task::yield_now().await;
             panic!("on purpose");
         };
-        assert_eq!(guarded::<_>(async { let () = panics.await; }, minute).await, Err(Unanswered::Panicked));
+        assert_eq!(
+            guarded::<_>(
+                async {
+                    let () = panics.await;
+                },
+                minute
+            )
+            .await,
+            Err(Unanswered::Panicked)
+        );
     }
 }

@@ -4,10 +4,10 @@
 //! asked of the store and put there. A session ends after its absolute life or when it was idle.
 use axum::extract::FromRequestParts;
 use hotline::board::SessionCell;
+use hotline_domain::policy::{Actor, Permissions};
+use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
-use http::HeaderMap;
-use hotline_domain::policy::{Actor, Permissions};
 use uuid::Uuid;
 
 use super::{Purpose, Visit};
@@ -123,10 +123,7 @@ pub(crate) async fn principal(app: &Shared, user: Uuid, session: Uuid) -> Result
 pub(crate) fn lives(cell: &SessionCell, user: Uuid, now_ms: u64, idle_seconds: u64) -> bool {
     let idle_ms = idle_seconds.saturating_mul(1_000);
     let rested_ms = now_ms.saturating_sub(cell.last_seen_ms);
-    !cell.revoked
-        && cell.user == user.as_u128()
-        && now_ms < cell.expires_at_ms
-        && rested_ms < idle_ms
+    !cell.revoked && cell.user == user.as_u128() && now_ms < cell.expires_at_ms && rested_ms < idle_ms
 }
 
 impl FromRequestParts<Shared> for Caller {

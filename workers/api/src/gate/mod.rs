@@ -14,13 +14,13 @@ mod route;
 mod token;
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, ORIGIN};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode, Version};
 use tower::Service;
@@ -215,8 +215,9 @@ fn render(app: &Shared, mut response: Response, visit: &Visit) -> Response {
     let status = response.status();
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,
-        None if status.is_client_error() || status.is_server_error() => Problem::of_status(status, response.headers()),
-        None => return response,
+        // A handler that refuses with JSON of its own has said what there is to say: readiness does.
+        None if !status.is_client_error() && !status.is_server_error() || is_json(&response) => return response,
+        None => Problem::of_status(status, response.headers()),
     };
     let recorded = response.extensions().get::<Recorded>().copied();
     let allow = response.headers().get(ALLOW).cloned();
@@ -228,6 +229,10 @@ fn render(app: &Shared, mut response: Response, visit: &Visit) -> Response {
         rendered.extensions_mut().insert(recorded);
     }
     rendered
+}
+
+fn is_json(response: &Response) -> bool {
+    response.headers().get(CONTENT_TYPE).is_some_and(|value| value == "application/json")
 }
 
 fn finish(app: &Shared, response: &mut Response, visit: &Visit, method: &Method, started: Instant) {

@@ -4,8 +4,8 @@
 //! started. So a request that changes something on the strength of a cookie must prove its origin.
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
+    HOST, ORIGIN, VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
@@ -56,13 +56,17 @@ pub(crate) fn allow(headers: &mut HeaderMap, origin: &HeaderValue, preflight: bo
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, OPTIONS"));
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Requested-With"),
+            HeaderValue::from_static(
+                "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Requested-With",
+            ),
         );
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     } else {
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("ETag, Location, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-Id"),
+            HeaderValue::from_static(
+                "ETag, Location, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-Id",
+            ),
         );
     }
     // Resource policy of our own pages would keep the answer from the page that may have it.
@@ -95,7 +99,9 @@ mod tests {
         assert_eq!(seen(&[]), Origin::Unstated);
         assert_eq!(seen(&[("origin", "https://hotline.example:7000")]), Origin::Own);
         assert_eq!(seen(&[("origin", "https://console.example")]), Origin::Allowed);
-        for foreign in ["null", "http://hotline.example:7000", "https://hotline.example", "https://console.example.evil", ""] {
+        for foreign in
+            ["null", "http://hotline.example:7000", "https://hotline.example", "https://console.example.evil", ""]
+        {
             assert_eq!(seen(&[("origin", foreign)]), Origin::Foreign, "{foreign}");
         }
         assert_eq!(seen(&[("sec-fetch-site", "same-origin")]), Origin::Own);

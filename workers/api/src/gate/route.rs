@@ -159,7 +159,9 @@ mod tests {
 
     #[test]
     fn strange_paths_are_nobody() {
-        for path in ["", "/", "/api/v1", "/api/v1/cases/", "/api/v1/cases/1/2", "/api/v1/voice/status/", "/healthy", "*"] {
+        for path in
+            ["", "/", "/api/v1", "/api/v1/cases/", "/api/v1/cases/1/2", "/api/v1/voice/status/", "/healthy", "*"]
+        {
             assert_eq!(Route::of(path), Route::Unknown, "{path}");
         }
     }

@@ -119,7 +119,13 @@ async fn tokens_that_do_not_hold_are_challenged_and_recorded() {
         assert_eq!(answer.json()["error"], "Unauthorized");
     }
     // A record that nobody waited for is behind one that somebody does.
-    fixture.ask(Request::post("/api/v1/auth/login").header("content-type", "application/json"), json!({ "username": "x", "password": "y" }).to_string()).await.expect(401);
+    fixture
+        .ask(
+            Request::post("/api/v1/auth/login").header("content-type", "application/json"),
+            json!({ "username": "x", "password": "y" }).to_string(),
+        )
+        .await
+        .expect(401);
     assert_eq!(fixture.actions().iter().filter(|action| *action == "access.denied").count(), 3);
 }
 

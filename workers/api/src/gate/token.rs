@@ -132,7 +132,8 @@ impl Tokens {
         let key = self.keys.iter().find(|key| key.id == id).ok_or(TokenError::UnknownKey)?;
         let mut validation = self.validation.clone();
         validation.set_audience(&[purpose.audience()]);
-        let token = jsonwebtoken::decode::<Payload>(token, &key.decoding, &validation).map_err(|_| TokenError::Forged)?;
+        let token =
+            jsonwebtoken::decode::<Payload>(token, &key.decoding, &validation).map_err(|_| TokenError::Forged)?;
         let Payload { sub: user, jti: session, serial, exp: expires_at_s, .. } = token.claims;
         Ok(Claims { user, session, serial, expires_at_s })
     }
@@ -249,7 +250,10 @@ mod tests {
         let tokens = Tokens::new(&[key(1)]);
         let secret = [1u8; 32];
         let good = json!({ "alg": "HS256", "typ": "JWT", "kid": "t1" });
-        assert!(tokens.verify(Purpose::Bearer, &hand_made(&good, &payload(), &secret), NOW_S).is_ok(), "the maker is sound");
+        assert!(
+            tokens.verify(Purpose::Bearer, &hand_made(&good, &payload(), &secret), NOW_S).is_ok(),
+            "the maker is sound"
+        );
 
         let headers = [
             json!({ "alg": "none", "kid": "t1" }),
@@ -300,7 +304,15 @@ mod tests {
             let altered = String::from_utf8(bytes).unwrap();
             assert!(tokens.verify(Purpose::Bearer, &altered, NOW_S).is_err(), "byte {at}");
         }
-        for cut in ["", ".", "..", "...", &token[..token.len() - 1], &token[..token.rfind('.').unwrap() + 1], &format!("{token}.")] {
+        for cut in [
+            "",
+            ".",
+            "..",
+            "...",
+            &token[..token.len() - 1],
+            &token[..token.rfind('.').unwrap() + 1],
+            &format!("{token}."),
+        ] {
             assert!(tokens.verify(Purpose::Bearer, cut, NOW_S).is_err(), "{cut:?}");
         }
     }

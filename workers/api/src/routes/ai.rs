@@ -40,7 +40,11 @@ enum Subject {
 /// What a text is about, how fast it presses, and which dates run.
 #[utoipa::path(post, path = "/api/v1/ai/analyze", tag = "ai", request_body = Question,
     responses((status = 200, body = Analysis), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
-pub(crate) async fn analyze(State(app): State<Shared>, caller: Caller, Json { value: question, .. }: Json<Question>) -> Reply {
+pub(crate) async fn analyze(
+    State(app): State<Shared>,
+    caller: Caller,
+    Json { value: question, .. }: Json<Question>,
+) -> Reply {
     caller.must(Permissions::AI_USE)?;
     if question.analysis.is_some() {
         return Err(Problem::invalid("/analysis", "Give text, caseId or callId."));
@@ -56,7 +60,11 @@ pub(crate) async fn analyze(State(app): State<Shared>, caller: Caller, Json { va
 /// Sourced next steps for a person to read: information, not advice, and a draft until somebody releases it.
 #[utoipa::path(post, path = "/api/v1/ai/recommend", tag = "ai", request_body = Question,
     responses((status = 200, body = Recommendations), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
-pub(crate) async fn recommend(State(app): State<Shared>, caller: Caller, Json { value: question, .. }: Json<Question>) -> Reply {
+pub(crate) async fn recommend(
+    State(app): State<Shared>,
+    caller: Caller,
+    Json { value: question, .. }: Json<Question>,
+) -> Reply {
     caller.must(Permissions::AI_USE)?;
     let (subject, jurisdiction, language) = resolve(&app, &caller, question, "ai.recommend").await?;
     let analysis = match subject {

@@ -31,7 +31,8 @@ pub(crate) async fn list(
 ) -> Reply {
     caller.must(Permissions::CASE_ACCESS)?;
     let Query(query) = query.map_err(|_| Problem::bad_request("invalid-query", "A filter is unknown or malformed."))?;
-    let page = app.domain.cases.list(&caller.principal.actor(), query).await.map_err(|error| app.refused_case(error))?;
+    let page =
+        app.domain.cases.list(&caller.principal.actor(), query).await.map_err(|error| app.refused_case(error))?;
     let act = Act::new(EventType::DataAccess, "case.list", "").details(json!({ "cases": page.cases.len() }));
     trail::reading(&app, &caller.visit, act).await?;
     Ok(json(StatusCode::OK, &page))
@@ -60,7 +61,10 @@ pub(crate) async fn create(
         .details(json!({ "caseNumber": case.case_number, "replayed": replayed }));
     trail::change(&app, &caller.visit, act).await?;
     if !replayed {
-        app.announce("cases".to_owned(), &json!({ "event": "case.created", "caseId": case.id, "caseNumber": case.case_number }));
+        app.announce(
+            "cases".to_owned(),
+            &json!({ "event": "case.created", "caseId": case.id, "caseNumber": case.case_number }),
+        );
     }
     let mut response = answer(StatusCode::CREATED, &case);
     if let Ok(location) = HeaderValue::try_from(format!("/api/v1/cases/{}", case.id)) {
@@ -146,7 +150,10 @@ pub(crate) async fn update(
         Updated::Conflict { .. } => return Err(conditional::stale()),
         Updated::NotFound => return Err(Problem::not_found()),
     };
-    app.announce(format!("case:{}", case.id), &json!({ "event": "case.updated", "caseId": case.id, "version": case.version }));
+    app.announce(
+        format!("case:{}", case.id),
+        &json!({ "event": "case.updated", "caseId": case.id, "version": case.version }),
+    );
     app.announce("cases".to_owned(), &json!({ "event": "case.updated", "caseId": case.id, "version": case.version }));
     Ok(answer(StatusCode::OK, &case))
 }

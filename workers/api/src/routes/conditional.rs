@@ -72,7 +72,9 @@ mod tests {
 
     #[test]
     fn what_is_known_is_not_sent_again() {
-        for (value, known) in [("\"7\"", true), ("W/\"7\"", true), ("\"6\", \"7\"", true), ("*", true), ("\"77\"", false), ("", false)] {
+        for (value, known) in
+            [("\"7\"", true), ("W/\"7\"", true), ("\"6\", \"7\"", true), ("*", true), ("\"77\"", false), ("", false)]
+        {
             assert_eq!(is_known(&headers("if-none-match", value), &etag(7)), known, "{value}");
         }
     }

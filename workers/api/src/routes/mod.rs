@@ -122,7 +122,10 @@ impl Modify for Schemes {
 }
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod document {
     use super::*;
     use crate::gate::Route;
 

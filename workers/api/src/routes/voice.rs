@@ -102,7 +102,8 @@ pub(crate) async fn process(State(app): State<Shared>, caller: Caller, request: 
             return Err(Problem::unavailable("queue-full", "Too many recordings wait to be transcribed."));
         }
     };
-    let act = Act::new(EventType::DataAccess, "call.process", call).details(json!({ "bytes": bytes, "replayed": replayed }));
+    let act =
+        Act::new(EventType::DataAccess, "call.process", call).details(json!({ "bytes": bytes, "replayed": replayed }));
     trail::change(&app, &caller.visit, act).await?;
 
     let call = wait_for_result(&app, &caller, call).await?;
@@ -143,7 +144,8 @@ async fn wait_for_result(app: &Shared, caller: &Caller, id: Uuid) -> Reply<Call>
 fn to_be_continued(call: &Call) -> Response {
     let status_url = format!("/api/v1/voice/status/{}", call.call_id);
     let location = HeaderValue::try_from(status_url.as_str());
-    let mut response = json(StatusCode::ACCEPTED, &ToBeContinued { call_id: call.call_id, status: call.status, status_url });
+    let mut response =
+        json(StatusCode::ACCEPTED, &ToBeContinued { call_id: call.call_id, status: call.status, status_url });
     if let Ok(location) = location {
         response.headers_mut().insert(LOCATION, location);
     }
