@@ -1,3 +1,4 @@
+//! A sealed value opens in its place, with its keys, and nowhere else.
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,4 @@
+//! The client against scribes that die, fail, stay away or misbehave.
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 

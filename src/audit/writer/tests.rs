@@ -1,3 +1,4 @@
+//! What the log promises: every change is found, nothing complete is lost, nothing is written twice.
 use std::fs;
 
 use proptest::prelude::*;
