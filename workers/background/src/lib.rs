@@ -4,5 +4,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout))]
 
+/// The worker's life and its jobs.
+pub mod runner;
 /// Recordings to transcripts.
 pub mod speech;

@@ -6,13 +6,13 @@ use super::{Call, CallResult};
 use crate::cases::{Case, CaseState, Classification, Contact};
 use crate::triage::{Analysis, EntityKind};
 
-pub(super) fn case_of(call: &Call, result: &CallResult, now_ms: i64) -> Case {
+pub(super) fn case_of(id: Uuid, call: &Call, result: &CallResult, now_ms: i64) -> Case {
     let analysis = &result.analysis;
     let text = &result.transcript.text;
     let said = |kind: EntityKind| analysis.entities.iter().find(|entity| entity.kind == kind);
     let phone = call.caller.phone.clone().or_else(|| said(EntityKind::Phone).map(|entity| entity.value.clone()));
     Case {
-        id: Uuid::now_v7(),
+        id,
         case_number: String::new(),
         version: 1,
         state: CaseState::New,

@@ -117,10 +117,16 @@ impl Calls {
     }
 
     /// Result, case and the end of the job in one transaction. `None`: somebody else has the call now.
-    pub async fn finish(&self, held: &HeldCall, result: &CallResult) -> Result<Option<Case>, StoreError> {
+    /// The caller chose the case's id, so that its record could be written first.
+    pub async fn finish(
+        &self,
+        held: &HeldCall,
+        result: &CallResult,
+        case_id: Uuid,
+    ) -> Result<Option<Case>, StoreError> {
         let now_ms = clock::now_ms().cast_signed();
         let id = held.call.call_id;
-        let mut case = case_of::case_of(&held.call, result, now_ms);
+        let mut case = case_of::case_of(case_id, &held.call, result, now_ms);
         for _ in 0..NUMBERS_TRIED_MAX {
             case.case_number = cases::random_number()?.to_string();
             let mut row = self.store.call(id).await?.ok_or(StoreError::Malformed { what: "a held call" })?;

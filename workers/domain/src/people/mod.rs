@@ -51,7 +51,7 @@ impl People {
         &self,
         chosen: Option<Zeroizing<String>>,
     ) -> Result<Option<FirstAdministrator>, StoreError> {
-        if self.store.has_users().await? {
+        if !self.nobody_is_here().await? {
             return Ok(None);
         }
         let (password, one_time_password) = match chosen {
@@ -66,6 +66,11 @@ impl People {
         let user = self.row(FIRST_NAME, &password, &roles, must_change).await?;
         let inserted = self.store.insert_first_user(user).await?;
         Ok(inserted.then_some(FirstAdministrator { name: FIRST_NAME, one_time_password }))
+    }
+
+    /// Whether this is the very first start.
+    pub async fn nobody_is_here(&self) -> Result<bool, StoreError> {
+        Ok(!self.store.has_users().await?)
     }
 
     /// The person with this name and password. Takes as long for a name that does not exist.

@@ -1,0 +1,188 @@
+//! The worker's life: keys, rooms, Ready; then beat, lease, work, until the drain.
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hotline::audit::AuditClient;
+use hotline::board::{Board, WorkerPhase};
+use hotline::config::Config;
+use hotline::lifecycle::{ExitCode, clock};
+use hotline::sys;
+use hotline::telemetry::names;
+use hotline::vault::{KeyClass, Vault};
+use hotline::wire::Slot;
+use hotline::worker::{Control, ControlSender, Entered, Incoming};
+use hotline_domain::Domain;
+use hotline_domain::calls::HeldCall;
+use hotline_domain::store::StoreError;
+use hotline_domain::triage::Triage;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::models::Models;
+use super::{first_administrator, job};
+
+/// Everything a job needs.
+pub(super) struct Rooms {
+    pub(super) config: Config,
+    pub(super) domain: Domain,
+    pub(super) audit: AuditClient,
+    pub(super) board: Arc<Board>,
+    pub(super) triage: Arc<Triage>,
+    pub(super) models: Models,
+    pub(super) control: ControlSender,
+    /// Names this worker in leases: slot and generation, so that a successor is somebody else.
+    pub(super) owner: String,
+    pub(super) slot: Slot,
+}
+
+/// Works until the supervisor says otherwise.
+pub fn run(entered: Entered) -> ExitCode {
+    if let Err(error) = sys::run_nicely(NICENESS) {
+        tracing::warn!(%error, "could not lower the priority of background work");
+    }
+    match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+        Ok(runtime) => runtime.block_on(live(entered)),
+        Err(error) => fail(ExitCode::TryLater, "could not start the runtime", &error),
+    }
+}
+
+async fn live(entered: Entered) -> ExitCode {
+    let Entered { welcome, board, mut control, .. } = entered;
+    let config = welcome.config;
+    let triage = match Triage::load(&config.paths.knowledge_dir) {
+        Ok(triage) => Arc::new(triage),
+        Err(error) => return fail(ExitCode::BadConfig, "no knowledge base", &error),
+    };
+    let vault = match keys(&mut control) {
+        Ok(vault) => Arc::new(vault),
+        Err(error) => return fail(ExitCode::TryLater, "no keys", &error),
+    };
+    let domain = match Domain::open(&config, vault) {
+        Ok(domain) => domain,
+        Err(error) => return fail(ExitCode::TryLater, "no store", &error),
+    };
+    let owner = format!("{}@{:016x}.{}", welcome.slot, welcome.boot_id, welcome.generation);
+    let audit = AuditClient::connect(&config.paths.run_dir, owner.clone(), &config.audit);
+    let (leave, leaving) = watch::channel(None);
+    let control = control.serve(move |message| {
+        if let Incoming::Drain { deadline_ms } = message {
+            leave.send_replace(Some(deadline_ms));
+        }
+    });
+    if let Err(error) = first_administrator::ensure(&config, &domain, &audit).await {
+        return fail(ExitCode::TryLater, "no first administrator", &error);
+    }
+    let models = Models::load_in_background(&config, Arc::clone(&triage));
+    let rooms = Arc::new(Rooms { config, domain, audit, board, triage, models, control, owner, slot: welcome.slot });
+    rooms.board.cell(rooms.slot.cell).set_phase(WorkerPhase::Serving);
+    rooms.control.ready();
+    serve(&rooms, leaving).await
+}
+
+fn keys(control: &mut Control) -> std::io::Result<Vault> {
+    let classes = [KeyClass::Case, KeyClass::Call, KeyClass::BlindIndex, KeyClass::Person];
+    let keys = classes.into_iter().map(|class| Ok((class, control.key(class)?)));
+    Ok(Vault::new(keys.collect::<std::io::Result<Vec<_>>>()?))
+}
+
+/// The heartbeat comes from here, the loop that leases: if it stands still, so does the work.
+async fn serve(rooms: &Arc<Rooms>, mut leaving: watch::Receiver<Option<u64>>) -> ExitCode {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut working: Option<JoinHandle<()>> = None;
+    let mut count = 0u64;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = leaving.changed() => {}
+            ended = ended(&mut working) => {
+                if let Err(error) = ended {
+                    // The lease runs out and the call is begun again.
+                    tracing::error!(panicked = error.is_panic(), "a job ended badly");
+                }
+                working = None;
+            }
+        }
+        let now_ms = clock::now_ms();
+        rooms.board.cell(rooms.slot.cell).beat(now_ms);
+        if let Some(deadline_ms) = *leaving.borrow() {
+            return drain(rooms, working, deadline_ms).await;
+        }
+        if working.is_none() {
+            working = next_call(rooms).await.map(|held| start(rooms, held, leaving.clone()));
+        }
+        if count % UPKEEP_TICKS == 0 {
+            look_after(rooms).await;
+        }
+        count += 1;
+    }
+}
+
+async fn ended(working: &mut Option<JoinHandle<()>>) -> Result<(), tokio::task::JoinError> {
+    match working {
+        Some(handle) => handle.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_call(rooms: &Rooms) -> Option<HeldCall> {
+    match rooms.domain.calls.lease(&rooms.owner).await {
+        Ok(held) => held,
+        Err(StoreError::Busy) => None,
+        Err(error) => {
+            tracing::error!(%error, "could not look for a call");
+            None
+        }
+    }
+}
+
+fn start(rooms: &Arc<Rooms>, held: HeldCall, leaving: watch::Receiver<Option<u64>>) -> JoinHandle<()> {
+    let rooms = Arc::clone(rooms);
+    tokio::spawn(async move { job::see_through(&rooms, held, leaving).await })
+}
+
+async fn look_after(rooms: &Rooms) {
+    let Ok(counts) = rooms.domain.calls.counts().await else { return };
+    for (state, count) in [("ready", counts.ready), ("leased", counts.leased), ("dead", counts.dead)] {
+        metrics::gauge!(names::JOBS, "state" => state).set(count as f64);
+    }
+    let cell = rooms.board.cell(rooms.slot.cell);
+    cell.backlog().store(counts.ready + counts.leased, Ordering::Relaxed);
+    cell.set_degraded(!rooms.models.are_ready());
+    if rooms.slot.index == 0
+        && let Err(error) = rooms.domain.sessions.purge().await
+    {
+        tracing::warn!(%error, "could not forget ended sessions");
+    }
+}
+
+/// The job hears of the drain itself, stops the engine and gives the call back.
+async fn drain(rooms: &Rooms, working: Option<JoinHandle<()>>, deadline_ms: u64) -> ExitCode {
+    rooms.board.cell(rooms.slot.cell).set_phase(WorkerPhase::Draining);
+    let within = Duration::from_millis(deadline_ms).mul_f64(0.8);
+    if let Some(working) = working
+        && tokio::time::timeout(within, working).await.is_err()
+    {
+        tracing::warn!("a job did not stop in time; its lease will run out");
+    }
+    let audit = rooms.audit.clone();
+    let flushed = tokio::task::spawn_blocking(move || audit.flush_blocking(Duration::from_secs(1))).await;
+    if !flushed.unwrap_or(false) {
+        tracing::error!("audit records were not acknowledged before the end of the drain");
+    }
+    rooms.control.drained();
+    // Not waiting for blocking threads: an engine that does not stop must not hold up the exit.
+    ExitCode::Clean.exit()
+}
+
+fn fail(code: ExitCode, what: &'static str, error: &dyn std::error::Error) -> ExitCode {
+    tracing::error!(%error, "{what}");
+    code
+}
+
+/// How late a new call may be noticed.
+const TICK: Duration = Duration::from_millis(250);
+const UPKEEP_TICKS: u64 = 20;
+const NICENESS: i32 = 10;
