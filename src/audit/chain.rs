@@ -61,3 +61,41 @@ impl Head {
         self.hash.clone_from(&record.hash);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Origin;
+    use super::super::testing::{SOURCE, event, keys};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn first() -> Record {
+        let origin = Origin { source: SOURCE, number: 1 };
+        Record::link(&event("case.read"), origin, 1, NO_HASH, &keys().sealer().unwrap(), true)
+    }
+
+    #[test]
+    fn only_the_canonical_line_is_the_record() {
+        let line = first().canonical();
+        let same_meaning = [line.replace(':', ": "), line.replace("case.read", "case\\u002eread"), format!("{line} ")];
+        for other in same_meaning {
+            assert_eq!(Head::start().follow(other.as_bytes()).err(), Some(Break::NotCanonical), "{other}");
+        }
+        let unknown = line.replacen('{', "{\"a\":1,", 1);
+        assert_eq!(Head::start().follow(unknown.as_bytes()).err(), Some(Break::NoRecord));
+        assert_eq!(Head::start().follow(line.as_bytes()).map(|record| record.seq), Ok(1));
+    }
+
+    #[test]
+    fn a_record_of_a_later_format_is_not_guessed_at() {
+        let later = Record { format: 2, ..first() }.canonical();
+        assert_eq!(Head::start().follow(later.as_bytes()).err(), Some(Break::Format { format: 2 }));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_following_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(Head::start().follow(&bytes).is_err());
+        }
+    }
+}
