@@ -183,7 +183,7 @@ mod tests {
     fn refused(text: &[u8]) -> (&'static str, String) {
         let problem = parse::<Case>(text, 8).unwrap_err();
         assert_eq!(problem.status, 400);
-        (problem.code, problem.pointer.unwrap_or_default())
+        (problem.code, problem.pointer.clone().unwrap_or_default())
     }
 
     #[test]

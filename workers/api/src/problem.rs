@@ -4,6 +4,7 @@
 //! renders it, because only the gate knows the request id. The body is RFC 9457 problem+json and a
 //! superset of `{error, requestId, timestamp}`. What went wrong inside never reaches a body.
 use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -11,9 +12,12 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
-/// A refusal, fit to be shown.
+/// A refusal, fit to be shown. Boxed: it travels in every `Result`, and almost never exists.
 #[derive(Clone)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Details>);
+
+#[derive(Clone)]
+pub(crate) struct Details {
     pub(crate) status: StatusCode,
     /// For programs: `lost-update`, `rate-limited`.
     pub(crate) code: &'static str,
@@ -31,7 +35,7 @@ pub(crate) type Reply<T = Response> = Result<T, Problem>;
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, error: &'static str) -> Self {
-        Self {
+        Self(Box::new(Details {
             status,
             code,
             error,
@@ -39,7 +43,7 @@ impl Problem {
             pointer: None,
             headers: HeaderMap::new(),
             members: serde_json::Map::new(),
-        }
+        }))
     }
 
     pub(crate) fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
@@ -136,9 +140,23 @@ impl Problem {
         let body = serde_json::to_vec(&body).expect("strings and numbers always serialise");
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        *response.headers_mut() = self.0.headers;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response
+    }
+}
+
+impl Deref for Problem {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
+impl DerefMut for Problem {
+    fn deref_mut(&mut self) -> &mut Details {
+        &mut self.0
     }
 }
 

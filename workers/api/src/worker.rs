@@ -23,6 +23,8 @@ use crate::{routes, tls};
 
 /// Serves until the supervisor says otherwise.
 pub(crate) fn run(entered: Entered) -> ExitCode {
+    // Whatever a library creates (the cache does) is for nobody else.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let cpu = usize::from(entered.welcome.slot.index) % std::thread::available_parallelism().map_or(1, Into::into);
     if entered.welcome.config.workers.pin
         && let Err(error) = sys::pin_to_cpu(cpu)
@@ -76,6 +78,7 @@ async fn serve(entered: Entered) -> ExitCode {
         config,
     });
     tokio::spawn(tick(Arc::clone(&app)));
+    tokio::spawn(watch_controls(Arc::clone(&app)));
     tokio::spawn(attend(Arc::clone(&app), incoming, sender.clone()));
 
     let armed = {
@@ -149,24 +152,37 @@ async fn tick(app: Shared) {
         cell.connections().store(app.connections.count() as u64, Ordering::Relaxed);
         let draining = app.drain.is_ordered();
         app.connections.sweep(now_ms, &app.config.limits, draining);
-        let idle_seconds = app.config.sessions.idle_seconds;
-        app.hub.sweep(|principal| {
-            let Some(cell) = app.board.session(principal.session.as_u128()) else { return true };
-            // Listening is not using: a session that only listens rests, and ends as one that rests.
-            cell.epoch == principal.epoch && lives(&cell, principal.user, now_ms, idle_seconds)
-        });
+        sweep_sessions(&app);
         if count % HEALTH_TICKS == 0 {
             look_after(&app).await;
         }
     }
 }
 
+/// Ends live connections whose session ended or whose rights changed.
+pub(crate) fn sweep_sessions(app: &Shared) {
+    let (now_ms, idle_seconds) = (app.now_ms(), app.config.sessions.idle_seconds);
+    app.hub.sweep(|principal| {
+        let Some(cell) = app.board.session(principal.session.as_u128()) else { return true };
+        // Listening is not using: a session that only listens rests, and ends as one that rests.
+        cell.epoch == principal.epoch && lives(&cell, principal.user, now_ms, idle_seconds)
+    });
+}
+
 async fn look_after(app: &Shared) {
     // The store may be slow; the heartbeat must not be.
     let _ = tokio::time::timeout(TICK, app.health.check(app)).await;
-    let controls_hold = app.audit.healthy() && app.keys_are_there();
-    app.controls_hold.store(controls_hold, Ordering::Relaxed);
     app.cache.trim();
+}
+
+/// The published profile is claimed only while it holds: the log takes records, every key opens what it
+/// sealed. (TLS 1.3 is the only version this worker can speak.) Looks often until it holds.
+async fn watch_controls(app: Shared) {
+    loop {
+        let hold = app.audit.healthy() && app.keys_are_there();
+        app.controls_hold.store(hold, Ordering::Relaxed);
+        tokio::time::sleep(if hold { TICK } else { TICK / 25 }).await;
+    }
 }
 
 /// Finishes what is begun. The audit log has everything before the supervisor hears that we are done.

@@ -13,4 +13,4 @@ pub(crate) use intake::{Intake, IntakeError};
 pub(crate) use registry::{Connection, Connections};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

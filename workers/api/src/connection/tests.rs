@@ -13,15 +13,15 @@ use tokio_rustls::client::TlsStream;
 use super::accept_until_drained;
 use crate::testing::Fixture;
 
-struct Server {
-    fixture: Fixture,
+pub(crate) struct Server {
+    pub(crate) fixture: Fixture,
     address: SocketAddr,
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
     client: Arc<rustls::ClientConfig>,
 }
 
 impl Server {
-    async fn start(change: impl FnOnce(&mut hotline::config::Config)) -> Self {
+    pub(crate) async fn start(change: impl FnOnce(&mut hotline::config::Config)) -> Self {
         let fixture = Fixture::start(change).await;
         let app = Arc::clone(&fixture.app);
         let tls = crate::tls::server_config(&app.config).unwrap();
@@ -40,20 +40,20 @@ impl Server {
         Self { fixture, address, serving, client: Arc::new(client) }
     }
 
-    async fn connect(&self) -> TlsStream<TcpStream> {
+    pub(crate) async fn connect(&self) -> TlsStream<TcpStream> {
         let socket = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::clone(&self.client)).connect(name, socket).await.unwrap()
     }
 }
 
-async fn send(stream: &mut TlsStream<TcpStream>, text: &str) {
+pub(crate) async fn send(stream: &mut TlsStream<TcpStream>, text: &str) {
     stream.write_all(text.as_bytes()).await.unwrap();
     stream.flush().await.unwrap();
 }
 
 /// Head and body of one answer with a length.
-async fn receive(stream: &mut TlsStream<TcpStream>) -> String {
+pub(crate) async fn receive(stream: &mut TlsStream<TcpStream>) -> String {
     let mut bytes = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -98,13 +98,10 @@ async fn pass(app: &Shared, request: Request<Body>, visit: &mut Visit, charged: 
     let identity = identity::resolve(app, &credential).await;
     visit.principal = identity.as_ref().ok().copied();
     *charged = settle(app, visit)?;
-    if visit.route.access() == Access::Private && !origin::is_preflight(&parts) {
-        if let Err(challenge) = identity {
-            // A live connection may bring a ticket instead; its handler decides.
-            if visit.route != Route::Live {
-                return Err(challenge);
-            }
-        }
+    // A live connection may bring a ticket instead; its handler decides.
+    let needs_identity = visit.route.access() == Access::Private && visit.route != Route::Live;
+    if needs_identity && !origin::is_preflight(&parts) {
+        identity?;
     }
     check_origin(&parts, visit, &credential)?;
     if origin::is_preflight(&parts) {

@@ -29,7 +29,7 @@ pub(crate) enum Route {
 /// What the gate does with a request before its handler sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Answers whatever the load: what watches us must not be refused.
+    /// Answers whatever the load and the budget: what watches us must not be refused.
     Probe,
     /// For everybody, within the anonymous budget.
     Public,
@@ -91,8 +91,8 @@ impl Route {
 
     pub(crate) fn access(self) -> Access {
         match self {
-            Self::HealthLive | Self::HealthReady => Access::Probe,
-            Self::Health | Self::OpenApi | Self::Login | Self::Unknown => Access::Public,
+            Self::Health | Self::HealthLive | Self::HealthReady => Access::Probe,
+            Self::OpenApi | Self::Login | Self::Unknown => Access::Public,
             _ => Access::Private,
         }
     }

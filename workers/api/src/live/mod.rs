@@ -5,7 +5,7 @@
 mod socket;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hotline::wire::LiveEvent;
 use parking_lot::Mutex;
@@ -20,6 +20,8 @@ use crate::gate::Principal;
 pub(crate) struct Hub {
     listeners: Mutex<HashMap<u64, Listener>>,
     next: AtomicU64,
+    /// WebSockets among the listeners; uploads that wait for their result listen, too.
+    sockets: AtomicUsize,
 }
 
 /// Why the server ends a live connection; the codes are those of RFC 6455.
@@ -51,8 +53,8 @@ pub(crate) struct Ear<'a> {
 }
 
 impl Hub {
-    pub(crate) fn count(&self) -> usize {
-        self.listeners.lock().len()
+    pub(crate) fn sockets(&self) -> usize {
+        self.sockets.load(Ordering::Relaxed)
     }
 
     pub(crate) fn listen(&self, principal: Principal, queue_max: usize) -> Ear<'_> {
@@ -146,6 +148,9 @@ pub(crate) fn session_topic(session: uuid::Uuid) -> String {
 const TOPICS_MAX: usize = 256;
 
 #[cfg(test)]
+mod conversations;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -164,7 +169,7 @@ mod tests {
         one.unsubscribe("cases");
         assert_eq!(hub.deliver(&event("cases")), 0);
         drop(one);
-        assert_eq!(hub.count(), 1);
+        assert_eq!(hub.listeners.lock().len(), 1);
     }
 
     #[test]

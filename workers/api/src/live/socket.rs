@@ -2,6 +2,7 @@
 //!
 //! The client says `{"type":"subscribe","topics":[…]}`, `unsubscribe` or `ping`; anything else that is
 //! well-formed gets an `error` message, anything that is not ends the connection.
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
@@ -11,15 +12,15 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::Farewell;
-use crate::app::Shared;
+use crate::app::{App, Shared};
 use crate::gate::{Payer, Principal, RequestId};
 use hotline::config::Budget;
 
 /// Talks until either side has enough.
 pub(crate) async fn converse(app: Shared, mut socket: WebSocket, principal: Principal, id: RequestId) {
-    app.meters.websockets.increment(1.0);
+    let open = Open::count(&app);
     let farewell = listen(&app, &mut socket, principal, id).await;
-    app.meters.websockets.decrement(1.0);
+    drop(open);
     if let Some(farewell) = farewell {
         let frame = CloseFrame { code: farewell.code(), reason: farewell.reason().into() };
         let close = async {
@@ -28,6 +29,24 @@ pub(crate) async fn converse(app: Shared, mut socket: WebSocket, principal: Prin
             while let Some(Ok(_)) = socket.recv().await {}
         };
         let _ = timeout(GOODBYE, close).await;
+    }
+}
+
+/// Counts a socket while it is open, however it ends.
+struct Open<'a>(&'a App);
+
+impl<'a> Open<'a> {
+    fn count(app: &'a App) -> Self {
+        app.hub.sockets.fetch_add(1, Ordering::Relaxed);
+        app.meters.websockets.increment(1.0);
+        Self(app)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.hub.sockets.fetch_sub(1, Ordering::Relaxed);
+        self.0.meters.websockets.decrement(1.0);
     }
 }
 

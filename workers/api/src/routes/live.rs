@@ -68,7 +68,7 @@ pub(crate) async fn connect(
         Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade-required", "Upgrade required")
             .header(http::header::UPGRADE, http::HeaderValue::from_static("websocket"))
     })?;
-    if app.hub.count() >= app.config.limits.websockets_max as usize {
+    if app.hub.sockets() >= app.config.limits.websockets_max as usize {
         app.meters.refused("websockets");
         return Err(Problem::unavailable("too-many-listeners", "Too many live connections are open."));
     }

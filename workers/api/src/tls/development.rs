@@ -24,8 +24,8 @@ pub(super) fn certificate(state_dir: &Path) -> Result<(PathBuf, PathBuf), TlsErr
     let (certificate, key) = (folder.join("dev-cert.pem"), folder.join("dev-key.pem"));
     if !is_fresh(&certificate) || !key.exists() {
         let (certificate_pem, key_pem) = make().map_err(TlsError::Signing)?;
-        replace(&key, key_pem.as_bytes(), 0o600).map_err(unmade)?;
-        replace(&certificate, certificate_pem.as_bytes(), 0o644).map_err(unmade)?;
+        replace(&key, key_pem.as_bytes()).map_err(unmade)?;
+        replace(&certificate, certificate_pem.as_bytes()).map_err(unmade)?;
         tracing::info!(certificate = %certificate.display(), "made a development certificate");
     }
     Ok((certificate, key))
@@ -57,10 +57,10 @@ fn is_fresh(certificate: &Path) -> bool {
 }
 
 /// Whole or not at all: a reader never meets half a key.
-fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let _ = fs::remove_file(&temporary);
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&temporary)?;
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&temporary)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
