@@ -46,8 +46,8 @@ metrics! {
     Histogram HTTP_REQUEST_SECONDS = "hotline_http_request_seconds";
     /// Requests being answered now.
     Gauge HTTP_REQUESTS_IN_FLIGHT = "hotline_http_requests_in_flight";
-    /// Bytes of bodies, in and out.
-    Counter HTTP_BYTES = "hotline_http_body_bytes_total";
+    /// Bytes inside TLS, in and out.
+    Counter HTTP_BYTES = "hotline_http_bytes_total";
     /// Connections open now.
     Gauge CONNECTIONS = "hotline_connections";
     /// TLS handshakes: full, resumed, failed.
