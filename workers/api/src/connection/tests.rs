@@ -133,6 +133,16 @@ async fn a_refusal_arrives_though_its_body_was_not_read() {
 }
 
 #[tokio::test]
+async fn a_body_that_stalls_is_given_up() {
+    let server = Server::start(|config| config.limits.body_idle_deadline_ms = 50).await;
+    let mut stream = server.connect().await;
+    let head = "POST /api/v1/auth/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{";
+    send(&mut stream, head).await;
+    let answer = receive(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+#[tokio::test]
 async fn heads_beyond_everything_are_refused_by_the_protocol_itself() {
     let server = Server::start(|_| ()).await;
     let mut stream = server.connect().await;

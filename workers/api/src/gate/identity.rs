@@ -107,7 +107,7 @@ pub(crate) async fn principal(app: &Shared, user: Uuid, session: Uuid) -> Result
         return Err(Problem::unauthorized(INVALID));
     }
     app.board.touch_session(session.as_u128(), now_ms);
-    if now_ms.saturating_sub(cell.last_seen_ms) > NOTE_EVERY_MS {
+    if is_worth_noting(cell.last_seen_ms, now_ms) {
         app.note_session_use(session, now_ms);
     }
     Ok(Principal {
@@ -117,6 +117,12 @@ pub(crate) async fn principal(app: &Shared, user: Uuid, session: Uuid) -> Result
         epoch: cell.epoch,
         expires_at_ms: cell.expires_at_ms,
     })
+}
+
+/// True once for each minute of use: for the first use in it. (A session of a machine counts as seen
+/// until it expires, so there is nothing to note.)
+fn is_worth_noting(seen_ms: u64, now_ms: u64) -> bool {
+    seen_ms / NOTE_EVERY_MS < now_ms / NOTE_EVERY_MS
 }
 
 /// Whether a session may still be used by the user that the token names.
@@ -196,6 +202,17 @@ mod tests {
         assert!(!lives(&cell(), Uuid::from_u128(2), NOW_MS, HOUR_S), "another user's token");
         let machine = SessionCell { last_seen_ms: cell().expires_at_ms, ..cell() };
         assert!(lives_at(&machine, NOW_MS + 3_601_000), "machines may rest: they count as seen until they expire");
+    }
+
+    #[test]
+    fn steady_use_is_noted_once_a_minute() {
+        let mut seen_ms = NOW_MS;
+        let noted = (1..=60u64).filter(|n| {
+            let now_ms = NOW_MS + n * 10_000;
+            is_worth_noting(std::mem::replace(&mut seen_ms, now_ms), now_ms)
+        });
+        assert_eq!(noted.count(), 10, "ten minutes, used every ten seconds");
+        assert!(!is_worth_noting(NOW_MS + 1_000_000, NOW_MS));
     }
 
     #[test]
