@@ -45,6 +45,8 @@ pub(crate) struct Entry {
     pub(crate) generation: u64,
     pub(crate) stored_at_ms: u64,
     pub(crate) etag: String,
+    /// How sensitive it is, as the answer's header says.
+    pub(crate) classification: String,
     /// Id of the thing, for the audit record of a hit.
     pub(crate) subject: String,
     #[serde(skip)]
@@ -221,6 +223,7 @@ mod tests {
             generation: cache.board.generation(9),
             stored_at_ms: NOW_MS,
             etag: "\"1\"".to_owned(),
+            classification: "CONFIDENTIAL".to_owned(),
             subject: "case-1".to_owned(),
             body: b"the narrative of Ana Ruiz".to_vec(),
         }

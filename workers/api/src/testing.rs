@@ -7,7 +7,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use hotline::audit::{AuditClient, Event};
 use hotline::board::Board;
-use hotline::config::*;
+use hotline::config::{Config, LoadFrom};
 use hotline::vault::{KeyClass, Vault};
 use hotline::wire::{self, FromScribe, KeyBytes, LiveEvent, Role, Slot, ToScribe};
 use hotline_domain::{Domain, triage};
@@ -18,82 +18,31 @@ use crate::app::{App, Parts, Shared};
 use crate::connection::Connection;
 use crate::gate::{self, Tokens};
 
-/// Generous limits, everything below `folder`.
+/// Generous budgets, everything below `folder`; the rest as shipped.
 pub(crate) fn config(folder: &Path) -> Config {
-    let plenty = Budget { requests: 100_000, window_seconds: 60 };
-    Config {
-        server: Server {
-            bind: ([127, 0, 0, 1], 0).into(),
-            environment: Environment::Development,
-            allowed_origins: vec!["https://console.example".to_owned()],
-            trusted_proxies: Vec::new(),
-        },
-        paths: Paths {
-            state_dir: folder.to_owned(),
-            run_dir: folder.join("run"),
-            models_dir: folder.join("models"),
-            knowledge_dir: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/knowledge"),
-            admin_password_file: None,
-        },
-        tls: Tls { certificate: None, key: None, handshake_deadline_ms: 10_000, ticket_lifetime_seconds: 43_200 },
-        workers: Workers {
-            api: 1,
-            background: 1,
-            pin: false,
-            ready_within_ms: 20_000,
-            drain_deadline_ms: 5_000,
-            heartbeat_late_ms: 10_000,
-            backoff_first_ms: 100,
-            backoff_max_ms: 10_000,
-            backoff_reset_ms: 60_000,
-        },
-        limits: Limits {
-            connections_max: 1_000,
-            header_bytes_max: 16_384,
-            header_count_max: 100,
-            json_bytes_max: 1 << 20,
-            json_depth_max: 32,
-            audio_bytes_max: 50 << 20,
-            header_read_deadline_ms: 10_000,
-            body_idle_deadline_ms: 10_000,
-            body_deadline_ms: 300_000,
-            request_deadline_ms: 30_000,
-            keep_alive_ms: 65_000,
-            requests_per_connection_max: 10_000,
-            connection_age_ms_max: 3_600_000,
-            requests_in_flight_max: 1_000,
-            http2_streams_max: 128,
-            websocket_message_bytes_max: 65_536,
-            websockets_max: 100,
-            websocket_queue_max: 64,
-        },
-        rate: Rate { anonymous: plenty, authenticated: plenty, login: plenty, voice: plenty },
-        sessions: Sessions { absolute_seconds: 86_400, idle_seconds: 3_600, automation_seconds_max: 86_400 },
-        audit: Audit {
-            acknowledge: Acknowledge::All,
-            wait_ms_max: 5_000,
-            queue_records_max: 1_000,
-            batch_records_max: 100,
-            segment_bytes_max: 1 << 20,
-        },
-        store: Store { batch_writes_max: 64, queue_writes_max: 1_000, readers: 2 },
-        cache: Cache { enabled: true, bytes_max: 64 << 20, entry_bytes_max: 1 << 20, entry_seconds_max: 60 },
-        speech: Speech {
-            model: "ggml-base.bin".into(),
-            threads: 1,
-            audio_seconds_max: 3_600,
-            synchronous_wait_ms: 200,
-            attempts_max: 3,
-            lease_seconds: 30,
-            queue_jobs_max: 100,
-        },
-        triage: Triage { jurisdiction: "US-CA".to_owned(), time_zone: "UTC".to_owned(), embedding: false },
-        telemetry: Telemetry {
-            metrics_bind: ([127, 0, 0, 1], 0).into(),
-            log_format: LogFormat::Text,
-            log_level: "warn".to_owned(),
-        },
-    }
+    let text = format!(
+        r#"
+        [server]
+        bind = "127.0.0.1:0"
+        environment = "development"
+        allowed_origins = ["https://console.example"]
+        [paths]
+        state_dir = {state:?}
+        knowledge_dir = {knowledge:?}
+        [telemetry]
+        metrics_bind = "127.0.0.1:0"
+        [rate]
+        anonymous = {{ requests = 100000, window_seconds = 60 }}
+        authenticated = {{ requests = 100000, window_seconds = 60 }}
+        login = {{ requests = 1000, window_seconds = 60 }}
+        voice = {{ requests = 1000, window_seconds = 60 }}
+        [speech]
+        synchronous_wait_ms = 200
+        "#,
+        state = folder,
+        knowledge = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/knowledge"),
+    );
+    Config::load(LoadFrom::text(&text)).unwrap()
 }
 
 /// A worker without sockets: a real store, vault and board, and a scribe that keeps what it is told.

@@ -19,6 +19,13 @@ pub(crate) fn secure(headers: &mut HeaderMap, route: Route, controls_hold: bool)
     }
 }
 
+/// How sensitive the thing in the answer is, where it is more exact than its route.
+pub(crate) fn set_classification(headers: &mut HeaderMap, classification: &str) {
+    if let Ok(value) = HeaderValue::try_from(format!("{classification}; label=legal-privileged")) {
+        headers.insert(&X_DATA_CLASSIFICATION, value);
+    }
+}
+
 pub(crate) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) static X_DATA_CLASSIFICATION: HeaderName = HeaderName::from_static("x-data-classification");
 pub(crate) static X_CACHE: HeaderName = HeaderName::from_static("x-cache");

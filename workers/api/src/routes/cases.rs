@@ -16,7 +16,7 @@ use super::{ProblemBody, idempotency, json, json_bytes};
 use crate::app::Shared;
 use crate::cache::{Entry, Owner};
 use crate::gate::Caller;
-use crate::gate::headers::{X_CACHE, X_CACHE_TIME};
+use crate::gate::headers::{X_CACHE, X_CACHE_TIME, set_classification};
 use crate::json::Json;
 use crate::problem::{Problem, Reply};
 use crate::trail::{self, Act};
@@ -103,6 +103,7 @@ pub(crate) async fn read(
         stored_at_ms: app.now_ms(),
         etag: etag(u64::from(case.version)),
         subject: case.id.to_string(),
+        classification: case.classification.name().to_owned(),
         body: serde_json::to_vec(&case).map_err(|_| Problem::internal())?,
     };
     let cacheable = app.cache.is_open() && case.classification != Classification::TopSecret;
@@ -166,6 +167,7 @@ async fn record_reading(app: &Shared, caller: &Caller, case: &str, from: &str) -
 fn answer(status: StatusCode, case: &Case) -> Response {
     let mut response = json(status, case);
     set_etag(response.headers_mut(), &etag(u64::from(case.version)));
+    set_classification(response.headers_mut(), case.classification.name());
     response
 }
 
@@ -176,6 +178,7 @@ fn from_entry(entry: Entry, headers: &HeaderMap, result: &'static str, started: 
     };
     let headers = response.headers_mut();
     set_etag(headers, &entry.etag);
+    set_classification(headers, &entry.classification);
     headers.insert(&X_CACHE, HeaderValue::from_static(result));
     let elapsed_ms = started.elapsed().as_secs_f64() * 1_000.0;
     if let Ok(time) = HeaderValue::try_from(format!("{elapsed_ms:.2}ms")) {

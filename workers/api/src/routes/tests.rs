@@ -176,7 +176,9 @@ async fn what_is_top_secret_is_never_kept() {
     secret["classification"] = "TOP_SECRET".into();
     let path = lawyer.post("/api/v1/cases", &secret).await.expect(201).header("location").to_owned();
     for _ in 0..2 {
-        assert_eq!(lawyer.get(&path).await.expect(200).header("x-cache"), "BYPASS");
+        let answer = lawyer.get(&path).await.expect(200);
+        assert_eq!(answer.header("x-cache"), "BYPASS");
+        assert!(answer.header("x-data-classification").starts_with("TOP_SECRET"));
     }
 }
 
