@@ -62,7 +62,7 @@ fn refused_acts_are_recorded_too() {
     let hotline = Hotline::start("");
     let wrong = serde_json::json!({ "username": "admin", "password": "not the password at all" });
     hotline.client().post_json("/api/v1/auth/login", &wrong).expect(401);
-    let tail = hotline.command(&["audit", "tail", "--json", "-n", "20"]);
+    let tail = hotline.command(&["audit", "tail", "--json", "-n", "100000"]);
     let tail = String::from_utf8_lossy(&tail.stdout).into_owned();
     let denied = tail.lines().any(|line| line.contains("auth.login") && line.contains("denied"));
     assert!(denied, "{tail}");

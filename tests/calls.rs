@@ -56,7 +56,7 @@ fn a_spoken_eviction_story_becomes_a_triaged_case() {
 
     let report = hotline.command(&["audit", "verify", "--json"]);
     assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stdout));
-    let tail = hotline.command(&["audit", "tail", "--json", "-n", "100"]);
+    let tail = hotline.command(&["audit", "tail", "--json", "-n", "100000"]);
     let tail = String::from_utf8_lossy(&tail.stdout).into_owned();
     for action in ["call.process", "call.transcribe", "case.create", "case.read"] {
         assert!(tail.contains(action), "{action} is in the log:\n{tail}");

@@ -93,7 +93,7 @@ fn an_automation_token_expires_and_is_recorded() {
     crate::assert_eventually!(staff.get("/api/v1/cases").status == 401);
     let refused = hotline.command(&["token", "--user", "nobody", "--ttl", "1h"]);
     assert!(!refused.status.success());
-    let tail = hotline.command(&["audit", "tail", "--json", "-n", "20"]);
+    let tail = hotline.command(&["audit", "tail", "--json", "-n", "100000"]);
     assert!(String::from_utf8_lossy(&tail.stdout).contains("token.mint"));
 }
 

@@ -96,7 +96,7 @@ fn log_out_closes_the_sockets_of_the_session() {
 }
 
 #[test]
-fn broken_messages_end_the_socket_and_nothing_else() {
+fn broken_messages_are_refused_and_harm_nobody_else() {
     let hotline = Hotline::start("");
     let client = hotline.client();
     let bearer = [("Authorization", format!("Bearer {}", token_of(&hotline)))];
@@ -111,7 +111,10 @@ fn broken_messages_end_the_socket_and_nothing_else() {
         let _ = socket.send(bad);
         loop {
             match socket.read() {
-                Ok(Message::Text(text)) => assert!(text.contains("error"), "{text}"),
+                Ok(Message::Text(text)) => {
+                    assert!(text.contains("error"), "{text}");
+                    break;
+                }
                 Ok(Message::Close(_)) | Err(_) => break,
                 Ok(_) => {}
             }

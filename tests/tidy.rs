@@ -1,4 +1,4 @@
-//! The repository itself: no overlong file, no reasonless `#[ignore]`, no undocumented knob or metric.
+//! The repository itself: no overlong file, no test left out without a reason, no undocumented knob or metric.
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;

@@ -28,7 +28,7 @@ pub(crate) struct Live {
 /// The four keys that watchers of the old service read.
 #[utoipa::path(get, path = "/health", tag = "health", security(()), responses((status = 200, body = Health)))]
 pub(crate) async fn health(State(app): State<Shared>) -> Response {
-    let healthy = app.health.latest().is_ready();
+    let healthy = app.health.check(&app).await.is_ready();
     let health = Health {
         status: if healthy { "healthy" } else { "degraded" },
         timestamp: format!("{:.3}", app.now()),
