@@ -10,8 +10,8 @@ use hotline::lifecycle::{ExitCode, clock};
 use hotline::sys;
 use hotline::telemetry::names;
 use hotline::vault::{KeyClass, Vault};
-use hotline::wire::Slot;
-use hotline::worker::{Control, ControlSender, Entered, Incoming};
+use hotline::wire::{LiveEvent, Slot};
+use hotline::worker::{Control, Entered, Incoming};
 use hotline_domain::Domain;
 use hotline_domain::calls::HeldCall;
 use hotline_domain::store::StoreError;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::job::Ended;
 use super::models::Models;
 use super::{first_administrator, job};
 
@@ -31,10 +32,14 @@ pub(super) struct Rooms {
     pub(super) board: Arc<Board>,
     pub(super) triage: Arc<Triage>,
     pub(super) models: Models,
-    pub(super) control: ControlSender,
+    pub(super) publish: Box<dyn Fn(LiveEvent) + Send + Sync>,
     /// Names this worker in leases: slot and generation, so that a successor is somebody else.
     pub(super) owner: String,
     pub(super) slot: Slot,
+    /// An attempt that does not move for this long is given up, and its process with it.
+    pub(super) standstill_max: Duration,
+    /// Held by every thread that works.
+    pub(super) running: Arc<()>,
 }
 
 /// Works until the supervisor says otherwise.
@@ -71,14 +76,33 @@ async fn live(entered: Entered) -> ExitCode {
             leave.send_replace(Some(deadline_ms));
         }
     });
-    if let Err(error) = first_administrator::ensure(&config, &domain, &audit).await {
-        return fail(ExitCode::TryLater, "no first administrator", &error);
+    if let Err(error) = first_administrator::ensure(&config.paths, &domain, &audit, &welcome.slot.to_string()).await {
+        return fail(error.exit_code(), "no first administrator", &error);
     }
     let models = Models::load_in_background(&config, Arc::clone(&triage));
-    let rooms = Arc::new(Rooms { config, domain, audit, board, triage, models, control, owner, slot: welcome.slot });
+    let publisher = control.clone();
+    let rooms = Arc::new(Rooms {
+        config,
+        domain,
+        audit,
+        board,
+        triage,
+        models,
+        publish: Box::new(move |event| publisher.publish(event)),
+        owner,
+        slot: welcome.slot,
+        standstill_max: STANDSTILL_MAX,
+        running: Arc::default(),
+    });
     rooms.board.cell(rooms.slot.cell).set_phase(WorkerPhase::Serving);
-    rooms.control.ready();
-    serve(&rooms, leaving).await
+    control.ready();
+    let code = serve(&rooms, leaving).await;
+    flush(&rooms.audit).await;
+    if code == ExitCode::Clean {
+        control.drained();
+    }
+    // Not waiting for blocking threads: an engine that does not stop must not hold up the exit.
+    code.exit()
 }
 
 fn keys(control: &mut Control) -> std::io::Result<Vault> {
@@ -88,21 +112,23 @@ fn keys(control: &mut Control) -> std::io::Result<Vault> {
 }
 
 /// The heartbeat comes from here, the loop that leases: if it stands still, so does the work.
-async fn serve(rooms: &Arc<Rooms>, mut leaving: watch::Receiver<Option<u64>>) -> ExitCode {
+pub(super) async fn serve(rooms: &Arc<Rooms>, mut leaving: watch::Receiver<Option<u64>>) -> ExitCode {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut working: Option<JoinHandle<()>> = None;
+    let mut working: Option<JoinHandle<Ended>> = None;
     let mut count = 0u64;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             _ = leaving.changed() => {}
             ended = ended(&mut working) => {
-                if let Err(error) = ended {
-                    // The lease runs out and the call is begun again.
-                    tracing::error!(panicked = error.is_panic(), "a job ended badly");
-                }
                 working = None;
+                match ended {
+                    Ok(Ended::Settled) => {}
+                    Ok(Ended::StandsStill) => return ExitCode::Bug,
+                    // The lease runs out and the call is begun again.
+                    Err(error) => tracing::error!(panicked = error.is_panic(), "a job ended badly"),
+                }
             }
         }
         let now_ms = clock::now_ms();
@@ -110,7 +136,8 @@ async fn serve(rooms: &Arc<Rooms>, mut leaving: watch::Receiver<Option<u64>>) ->
         if let Some(deadline_ms) = *leaving.borrow() {
             return drain(rooms, working, deadline_ms).await;
         }
-        if working.is_none() {
+        // A call that is taken up while it cannot be heard would use up its attempts.
+        if working.is_none() && rooms.models.speech().is_some() {
             working = next_call(rooms).await.map(|held| start(rooms, held, leaving.clone()));
         }
         if count % UPKEEP_TICKS == 0 {
@@ -120,7 +147,7 @@ async fn serve(rooms: &Arc<Rooms>, mut leaving: watch::Receiver<Option<u64>>) ->
     }
 }
 
-async fn ended(working: &mut Option<JoinHandle<()>>) -> Result<(), tokio::task::JoinError> {
+async fn ended(working: &mut Option<JoinHandle<Ended>>) -> Result<Ended, tokio::task::JoinError> {
     match working {
         Some(handle) => handle.await,
         None => std::future::pending().await,
@@ -138,7 +165,7 @@ async fn next_call(rooms: &Rooms) -> Option<HeldCall> {
     }
 }
 
-fn start(rooms: &Arc<Rooms>, held: HeldCall, leaving: watch::Receiver<Option<u64>>) -> JoinHandle<()> {
+fn start(rooms: &Arc<Rooms>, held: HeldCall, leaving: watch::Receiver<Option<u64>>) -> JoinHandle<Ended> {
     let rooms = Arc::clone(rooms);
     tokio::spawn(async move { job::see_through(&rooms, held, leaving).await })
 }
@@ -159,22 +186,30 @@ async fn look_after(rooms: &Rooms) {
 }
 
 /// The job hears of the drain itself, stops the engine and gives the call back.
-async fn drain(rooms: &Rooms, working: Option<JoinHandle<()>>, deadline_ms: u64) -> ExitCode {
+async fn drain(rooms: &Rooms, working: Option<JoinHandle<Ended>>, deadline_ms: u64) -> ExitCode {
     rooms.board.cell(rooms.slot.cell).set_phase(WorkerPhase::Draining);
-    let within = Duration::from_millis(deadline_ms).mul_f64(0.8);
-    if let Some(working) = working
-        && tokio::time::timeout(within, working).await.is_err()
-    {
-        tracing::warn!("a job did not stop in time; its lease will run out");
+    let within = Duration::from_millis(deadline_ms).mul_f64(0.6);
+    let at_ease = async {
+        if let Some(working) = working {
+            let _ = working.await;
+        }
+        // The engine hears of it within a step; exiting under it would be rude to its memory.
+        while Arc::strong_count(&rooms.running) > 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(within, at_ease).await.is_err() {
+        tracing::warn!("an engine did not stop in time");
     }
-    let audit = rooms.audit.clone();
+    ExitCode::Clean
+}
+
+async fn flush(audit: &AuditClient) {
+    let audit = audit.clone();
     let flushed = tokio::task::spawn_blocking(move || audit.flush_blocking(Duration::from_secs(1))).await;
     if !flushed.unwrap_or(false) {
-        tracing::error!("audit records were not acknowledged before the end of the drain");
+        tracing::error!("audit records were not acknowledged before the end");
     }
-    rooms.control.drained();
-    // Not waiting for blocking threads: an engine that does not stop must not hold up the exit.
-    ExitCode::Clean.exit()
 }
 
 fn fail(code: ExitCode, what: &'static str, error: &dyn std::error::Error) -> ExitCode {
@@ -184,5 +219,7 @@ fn fail(code: ExitCode, what: &'static str, error: &dyn std::error::Error) -> Ex
 
 /// How late a new call may be noticed.
 const TICK: Duration = Duration::from_millis(250);
+/// Longer than the slowest step of the engine, and than decoding the longest recording.
+const STANDSTILL_MAX: Duration = Duration::from_secs(900);
 const UPKEEP_TICKS: u64 = 20;
 const NICENESS: i32 = 10;

@@ -8,6 +8,11 @@ mod first_administrator;
 mod job;
 mod life;
 mod models;
+mod stop;
+#[cfg(test)]
+mod testing;
+mod told;
 mod trail;
+mod watch;
 
 pub use life::run;

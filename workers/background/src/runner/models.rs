@@ -35,15 +35,28 @@ impl Models {
         metrics::gauge!(names::MODEL_READY).set(0.0);
         let thread = thread::Builder::new().name("models".to_owned());
         let started = thread.spawn(move || {
-            while let Err(error) = loading.load(&config, &triage) {
-                tracing::error!(%error, "a model is missing or broken; `make models` fetches them. Calls are kept until then");
+            for tries in 0u32.. {
+                let Err(error) = loading.load(&config, &triage) else { return };
+                if tries.is_multiple_of(TRIES_PER_COMPLAINT) {
+                    let consequence =
+                        if loading.speech().is_some() { "triage goes by its rules alone" } else { "calls wait" };
+                    tracing::error!(%error, consequence, "a model is missing or broken; `make models` fetches it");
+                }
                 thread::sleep(RETRY_EVERY);
             }
-            metrics::gauge!(names::MODEL_READY).set(1.0);
         });
         if let Err(error) = started {
             tracing::error!(%error, "could not start reading the models");
         }
+        models
+    }
+
+    /// A model that is there already, for tests.
+    #[cfg(test)]
+    pub(super) fn given(engine: Box<dyn Engine>) -> Self {
+        let models = Self::default();
+        let _ = models.speech.set(engine);
+        let _ = models.meaning.set(None);
         models
     }
 
@@ -72,6 +85,7 @@ impl Models {
             let file = config.paths.models_dir.join(&config.speech.model);
             let whisper = Whisper::load(&file, Settings { threads: config.speech.threads })?;
             let _ = self.speech.set(Box::new(whisper));
+            metrics::gauge!(names::MODEL_READY).set(1.0);
         }
         let meaning = match config.triage.embedding {
             true => Some(Meaning::load(&config.paths.models_dir.join("minilm"), triage)?),
@@ -135,6 +149,8 @@ fn passages(text: &str) -> Vec<&str> {
 }
 
 const RETRY_EVERY: Duration = Duration::from_secs(5);
+/// Once a minute.
+const TRIES_PER_COMPLAINT: u32 = 12;
 /// About 120 word pieces; the model reads 256.
 const PASSAGE_BYTES_MAX: usize = 500;
 /// An hour of talk; what comes after is left to the rules.

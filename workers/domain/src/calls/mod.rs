@@ -99,7 +99,7 @@ impl Calls {
         self.store.renew_lease(lease.clone(), clock::now_ms().cast_signed() + self.lease_ms()).await
     }
 
-    /// Gives the call back, to be taken up after `delay_ms`.
+    /// Gives the call back, to be taken up after `delay_ms`. Without an error the attempt does not count.
     pub async fn release(&self, lease: &Lease, delay_ms: u64, error: Option<&str>) -> Result<bool, StoreError> {
         let run_after_ms = (clock::now_ms() + delay_ms).cast_signed();
         self.store.release_job(lease.clone(), run_after_ms, error.map(str::to_owned)).await

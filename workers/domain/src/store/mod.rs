@@ -101,7 +101,7 @@ pub trait Jobs: Send + Sync {
     async fn lease_job(&self, owner: String, now_ms: i64, lease_ms: i64) -> Result<Option<JobRow>, StoreError>;
     /// False when the lease was lost.
     async fn renew_lease(&self, held: Lease, until_ms: i64) -> Result<bool, StoreError>;
-    /// Gives the job back: due again at `run_after_ms`.
+    /// Gives the job back: due again at `run_after_ms`. Without an error the attempt does not count.
     async fn release_job(&self, held: Lease, run_after_ms: i64, error: Option<String>) -> Result<bool, StoreError>;
     async fn job_counts(&self) -> Result<JobCounts, StoreError>;
 }

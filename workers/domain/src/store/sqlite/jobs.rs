@@ -38,7 +38,7 @@ impl Jobs for Sqlite {
 
     async fn release_job(&self, held: Lease, run_after_ms: i64, error: Option<String>) -> Result<bool, StoreError> {
         let sql = "UPDATE jobs SET state = 'ready', run_after_ms = ?4, last_error = ?5, lease_owner = NULL,
-                lease_until_ms = NULL
+                lease_until_ms = NULL, attempts = attempts - (?5 IS NULL)
              WHERE id = ?1 AND state = 'leased' AND lease_owner = ?2 AND attempts = ?3";
         self.writer
             .write(move |db| {
