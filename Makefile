@@ -36,11 +36,11 @@ test: packages test-packages models tools ## All tests, on the real executables
 lint: packages tools ## Format, clippy, licences and dependency rules, shipped configs
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo deny --offline check bans licenses sources
+	cargo deny --offline --workspace check bans licenses sources
 
 .PHONY: advisories
 advisories: tools ## Known vulnerabilities; needs the advisory database from the internet
-	cargo deny check advisories
+	cargo deny --workspace check advisories
 
 .PHONY: build
 build: packages ## Release executables in target/release

@@ -140,7 +140,7 @@ pub(super) async fn serve(rooms: &Arc<Rooms>, mut leaving: watch::Receiver<Optio
         if working.is_none() && rooms.models.speech().is_some() {
             working = next_call(rooms).await.map(|held| start(rooms, held, leaving.clone()));
         }
-        if count % UPKEEP_TICKS == 0 {
+        if count.is_multiple_of(UPKEEP_TICKS) {
             look_after(rooms).await;
         }
         count += 1;

@@ -44,16 +44,16 @@ pub enum CaseError {
 
 /// What became of opening a case.
 pub enum Opened {
-    Done(Case),
+    Done(Box<Case>),
     /// The same request was carried out before; this is what it made, as it was then.
-    Before(Case),
+    Before(Box<Case>),
     /// The key was used for another request.
     OtherRequest,
 }
 
 /// What became of a change.
 pub enum Updated {
-    Done(Case),
+    Done(Box<Case>),
     Conflict { current_version: u32 },
     NotFound,
 }
@@ -71,8 +71,8 @@ impl Cases {
             case.case_number = random_number()?.to_string();
             let row = to_row(&self.vault, &case, now_ms, now_ms)?;
             match self.store.insert_case(row, once.as_ref().map(Once::row)).await? {
-                Inserted::Done => return Ok(Opened::Done(case)),
-                Inserted::Before { id } => return Ok(Opened::Before(self.version(id, 1).await?)),
+                Inserted::Done => return Ok(Opened::Done(Box::new(case))),
+                Inserted::Before { id } => return Ok(Opened::Before(Box::new(self.version(id, 1).await?))),
                 Inserted::OtherRequest => return Ok(Opened::OtherRequest),
                 Inserted::NumberTaken => {}
                 Inserted::QueueFull => return Err(StoreError::Busy.into()),
@@ -140,7 +140,7 @@ impl Cases {
         case.updated_by = Some(actor.user);
         let row = to_row(&self.vault, &case, created_at_ms, now_ms)?;
         Ok(match self.store.update_case(row).await? {
-            store::Updated::Done => Updated::Done(case),
+            store::Updated::Done => Updated::Done(Box::new(case)),
             store::Updated::Conflict { current_version } => Updated::Conflict { current_version },
             store::Updated::NotFound => Updated::NotFound,
         })
