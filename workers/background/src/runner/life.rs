@@ -133,7 +133,9 @@ pub(super) async fn serve(rooms: &Arc<Rooms>, mut leaving: watch::Receiver<Optio
         }
         let now_ms = clock::now_ms();
         rooms.board.cell(rooms.slot.cell).beat(now_ms);
-        if let Some(deadline_ms) = *leaving.borrow() {
+        // Copied: who holds the guard keeps the control thread from giving orders.
+        let ordered = *leaving.borrow();
+        if let Some(deadline_ms) = ordered {
             return drain(rooms, working, deadline_ms).await;
         }
         // A call that is taken up while it cannot be heard would use up its attempts.
