@@ -133,8 +133,10 @@ pub(super) fn until_cancelled(job: &Job) -> Result<Heard, EngineError> {
     Err(EngineError::Cancelled)
 }
 
+type Script = dyn Fn(&Job) -> Result<Heard, EngineError> + Send + Sync;
+
 struct Scripted {
-    script: Box<dyn Fn(&Job) -> Result<Heard, EngineError> + Send + Sync>,
+    script: Box<Script>,
     listened: Arc<AtomicU32>,
     description: transcript::Engine,
 }
