@@ -51,8 +51,8 @@ fmt: ## Format all code
 	cargo fmt --all
 
 .PHONY: bench
-bench: ## Micro-benches; the whole-service figures are described in benches/README.md
-	cargo bench --workspace
+bench: ## What each piece of the hot path costs; the whole service is in benches/README.md
+	cargo bench -p hotline --bench hot_path
 
 .PHONY: fuzz
 fuzz: ## A minute for each parser of outside bytes (needs cargo-fuzz)
