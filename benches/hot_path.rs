@@ -25,7 +25,7 @@ fn main() {
     let record = ToScribe::Append { first_number: 1, events: vec![event()] };
     let frame = wire::encode(&record).expect("a small frame");
 
-    let clock_ns = time(|| Instant::now());
+    let clock_ns = time(Instant::now);
     println!("{:<34} {:>9} {:>12}", "piece", "ns", "clock reads");
     let show = |piece: &str, ns: f64| println!("{piece:<34} {ns:>9.1} {:>12.2}", ns / clock_ns);
     show("clock read", clock_ns);
