@@ -35,6 +35,8 @@ pub enum Event {
     SpawnFailed,
     /// The worker broke the protocol.
     Violated,
+    /// The worker is of another build: starting it again would not help.
+    Foreign,
     /// Time passes. `beat_age`: since the last heartbeat.
     Tick { beat_age: Duration },
     /// Everything is to stop.
@@ -72,11 +74,12 @@ pub struct WorkerLife {
     patience: Patience,
     restart: Restart,
     stopping: bool,
+    foreign: bool,
 }
 
 impl WorkerLife {
     pub fn new(patience: Patience, restart: Restart) -> Self {
-        Self { phase: Phase::Stopped, patience, restart, stopping: false }
+        Self { phase: Phase::Stopped, patience, restart, stopping: false, foreign: false }
     }
 
     pub fn phase(&self) -> Phase {
@@ -103,9 +106,13 @@ impl WorkerLife {
             Event::Exited { code } => self.on_exit(code, now),
             Event::SpawnFailed => self.on_exit(Some(ExitCode::TryLater as i32), now),
             Event::Violated if self.is_alive() => self.end(Action::Kill, now),
+            Event::Foreign if self.is_alive() => {
+                self.foreign = true;
+                self.end(Action::Kill, now)
+            }
             Event::Tick { beat_age } => self.on_tick(beat_age, now),
             Event::Drain => self.on_drain(now),
-            Event::Start | Event::Violated => Action::Nothing,
+            Event::Start | Event::Violated | Event::Foreign => Action::Nothing,
         }
     }
 
@@ -138,7 +145,7 @@ impl WorkerLife {
             self.phase = Phase::Stopped;
             return Action::Nothing;
         }
-        if code == Some(ExitCode::BadConfig as i32) {
+        if self.foreign || code == Some(ExitCode::BadConfig as i32) {
             self.phase = Phase::Failed;
             return Action::GiveUp;
         }
@@ -235,6 +242,15 @@ mod tests {
         assert_eq!(life.on(Event::Exited { code: Some(78) }, now), Action::GiveUp);
         assert_eq!(life.on(fresh(), now + Duration::from_secs(86_400)), Action::Nothing);
         assert!(life.has_failed());
+    }
+
+    #[test]
+    fn a_worker_of_another_build_is_killed_and_never_respawned() {
+        let (mut life, now) = (life(), Instant::now());
+        life.on(Event::Start, now);
+        assert_eq!(life.on(Event::Foreign, now), Action::Kill);
+        assert_eq!(life.on(Event::Exited { code: None }, now), Action::GiveUp);
+        assert_eq!(life.on(fresh(), now + Duration::from_secs(86_400)), Action::Nothing);
     }
 
     #[test]

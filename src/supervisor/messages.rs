@@ -67,8 +67,9 @@ impl Supervisor {
     fn on_hello(&mut self, index: usize, wire_version: u16, build_id: &str, role: Role) {
         let slot = self.slots[index].slot;
         if wire_version != WIRE_VERSION || build_id != BUILD_ID || role != slot.role {
-            tracing::error!(%slot, wire_version, build_id, "a worker of another build");
-            self.feed(index, Event::Violated);
+            tracing::error!(%slot, wire_version, build_id, expected = BUILD_ID,
+                "the worker beside this supervisor is of another build: install or build all executables together");
+            self.feed(index, Event::Foreign);
             return;
         }
         let welcome = Welcome {
