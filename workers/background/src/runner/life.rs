@@ -123,6 +123,7 @@ pub(super) async fn serve(rooms: &Arc<Rooms>, mut leaving: watch::Receiver<Optio
             _ = leaving.changed() => {}
             ended = ended(&mut working) => {
                 working = None;
+                count = 0; // the queue has changed: count it on this round
                 match ended {
                     Ok(Ended::Settled) => {}
                     Ok(Ended::StandsStill) => return ExitCode::Bug,
