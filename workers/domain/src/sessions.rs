@@ -77,6 +77,11 @@ impl Sessions {
         self.store.revoke_session(id, clock::now_ms().cast_signed()).await
     }
 
+    /// Ends whatever sessions a user has; tells which. The caller marks the board.
+    pub async fn revoke_all(&self, user: Uuid) -> Result<Vec<Uuid>, StoreError> {
+        self.store.revoke_sessions_of(user, clock::now_ms().cast_signed()).await
+    }
+
     /// Keeps the idle limit right over restarts; callers do this once a minute at most.
     pub async fn touch(&self, id: Uuid, seen_ms: u64) -> Result<(), StoreError> {
         self.store.touch_session(id, seen_ms.cast_signed()).await
@@ -121,6 +126,21 @@ mod tests {
         assert!(!block_on(domain.sessions.revoke(session.id)).unwrap());
         assert!(block_on(domain.sessions.find(session.id)).unwrap().unwrap().revoked);
         assert!(block_on(domain.sessions.find(Uuid::new_v4())).unwrap().is_none());
+    }
+
+    #[test]
+    fn all_sessions_of_one_user_end_and_nobody_elses() {
+        let (domain, _folder) = domain();
+        let person = administrator(&domain);
+        let mut made: Vec<Uuid> =
+            (0..3).map(|_| block_on(domain.sessions.create(person.id, None)).unwrap().id).collect();
+        assert!(block_on(domain.sessions.revoke(made.remove(0))).unwrap());
+        assert!(block_on(domain.sessions.revoke_all(Uuid::new_v4())).unwrap().is_empty());
+        let mut ended = block_on(domain.sessions.revoke_all(person.id)).unwrap();
+        ended.sort();
+        made.sort();
+        assert_eq!(ended, made, "the one that had ended is not named again");
+        assert!(made.iter().all(|id| block_on(domain.sessions.find(*id)).unwrap().unwrap().revoked));
     }
 
     #[test]

@@ -97,6 +97,7 @@ pub(crate) async fn process(State(app): State<Shared>, caller: Caller, request: 
         Accepted::Done(call) => (call, false),
         Accepted::Before(call) => (call, true),
         Accepted::OtherRequest => return Err(idempotency::other_request()),
+        Accepted::Invalid(invalid) => return Err(Problem::invalid(invalid.pointer, invalid.reason)),
         Accepted::QueueFull => {
             app.meters.refused("jobs");
             return Err(Problem::unavailable("queue-full", "Too many recordings wait to be transcribed."));

@@ -2,11 +2,12 @@
 mod case_of;
 mod recordings;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use hotline::config;
 use hotline::lifecycle::clock;
 use hotline::vault::{Aad, KeyClass, Vault};
@@ -17,11 +18,13 @@ use zeroize::Zeroizing;
 
 pub use shape::{Accepted, Call, CallResult, Caller, NewCall};
 
-use crate::cases::{self, Case};
+use crate::cases::{self, Case, Classification};
 use crate::once::Once;
 use crate::policy::{Actor, Permissions};
-use crate::store::{CallProgress, CallRow, CallState, Finished, Inserted, JobCounts, JobRow, Lease, Store, StoreError};
-use recordings::Recordings;
+use crate::store::{
+    CallFailure, CallProgress, CallRow, CallState, Finished, Inserted, JobCounts, JobRow, Lease, Store, StoreError,
+};
+use recordings::{Aged, Recordings};
 
 /// The room of calls and of the queue that works on them.
 #[derive(Clone)]
@@ -53,9 +56,12 @@ impl Calls {
 
     /// Keeps the recording, then the call and its job together.
     pub async fn accept(&self, actor: &Actor, new: NewCall) -> Result<Accepted, StoreError> {
+        if let Err(invalid) = new.check() {
+            return Ok(Accepted::Invalid(invalid));
+        }
         let id = Uuid::now_v7();
         let now_ms = clock::now_ms().cast_signed();
-        let row = self.first_row(id, actor, &new, now_ms)?;
+        let mut row = self.first_row(id, actor, &new, now_ms)?;
         let job = JobRow {
             id: Uuid::now_v7(),
             call: id,
@@ -64,7 +70,7 @@ impl Calls {
             run_after_ms: now_ms,
             created_at_ms: now_ms,
         };
-        self.recordings.keep(id, new.audio).await?;
+        row.audio_sha256 = self.recordings.keep(id, new.audio).await?;
         let once = new.once.as_ref().map(Once::row);
         let inserted = self.store.insert_call(row, job, once, self.settings.queue_jobs_max).await;
         if !matches!(inserted, Ok(Inserted::Done)) {
@@ -81,8 +87,7 @@ impl Calls {
     /// The call, if there is one that the actor may see.
     pub async fn find(&self, actor: &Actor, id: Uuid) -> Result<Option<Call>, StoreError> {
         let Some(row) = self.store.call(id).await? else { return Ok(None) };
-        let visible = actor.permissions.contain(Permissions::CALL_READ) || row.created_by == actor.user;
-        if visible { self.call_of(&row).map(Some) } else { Ok(None) }
+        if visible_to(actor, &row)? { self.call_of(&row).map(Some) } else { Ok(None) }
     }
 
     /// The most pressing call that waits for a worker, now held by `owner`.
@@ -146,7 +151,23 @@ impl Calls {
 
     /// The call failed for good; `dead` keeps its job for a person to look at. False when the lease was lost.
     pub async fn fail(&self, lease: &Lease, call: Uuid, error: &str, dead: bool) -> Result<bool, StoreError> {
-        self.store.fail_call(lease.clone(), call, error.to_owned(), dead).await
+        let at_ms = clock::now_ms().cast_signed();
+        let failure = CallFailure { id: call, error: error.to_owned(), is_dead: dead, at_ms };
+        self.store.fail_call(lease.clone(), failure).await
+    }
+
+    /// Makes the calls of earlier workers in this slot due at once: a killed one gave nothing back.
+    pub async fn take_back(&self, slot: &str, owner: &str) -> Result<u64, StoreError> {
+        self.store.take_back_jobs(slot.to_owned(), owner.to_owned(), clock::now_ms().cast_signed()).await
+    }
+
+    /// Removes recordings that no call names, in one of the 256 folders; tells how many.
+    pub async fn sweep(&self, folder: u8) -> Result<usize, StoreError> {
+        let strays = self.recordings.aged(folder).await?;
+        let ids = strays.iter().filter_map(|stray| stray.call).collect();
+        let known = self.store.calls_among(ids).await?;
+        let is_stray = |stray: &Aged| stray.call.is_none_or(|call| !known.contains(&call));
+        self.recordings.discard(strays.into_iter().filter(is_stray).collect()).await
     }
 
     pub async fn counts(&self) -> Result<JobCounts, StoreError> {
@@ -158,8 +179,6 @@ impl Calls {
     }
 
     fn first_row(&self, id: Uuid, actor: &Actor, new: &NewCall, now_ms: i64) -> Result<CallRow, StoreError> {
-        let mut audio_sha256 = [0; 32];
-        audio_sha256.copy_from_slice(digest(&SHA256, &new.audio).as_ref());
         Ok(CallRow {
             id,
             state: if new.consented { CallState::Consented } else { CallState::Received },
@@ -171,13 +190,14 @@ impl Calls {
             jurisdiction: new.jurisdiction.clone().unwrap_or_else(|| self.default_jurisdiction.clone()),
             container: new.container.media_type().to_owned(),
             audio_bytes: new.audio.len() as u64,
-            audio_sha256,
+            audio_sha256: [0; 32],
             caller_sealed: self.seal(id, "caller", &new.caller)?,
             transcript_sealed: None,
             analysis_sealed: None,
             recommendations_sealed: None,
             case: None,
             case_number: None,
+            case_classification: None,
         })
     }
 
@@ -223,6 +243,16 @@ impl Calls {
         let plain = self.vault.open(KeyClass::Call, &Aad { table: "calls", row: &row, column, version: 1 }, sealed)?;
         serde_json::from_slice(&plain).map_err(|_| StoreError::Malformed { what: "a call" })
     }
+}
+
+/// Those who may read calls, and whoever handed it in; both only as far as its case allows.
+fn visible_to(actor: &Actor, row: &CallRow) -> Result<bool, StoreError> {
+    let cleared = match row.case_classification.as_deref().map(Classification::parse) {
+        None => true,
+        Some(Some(classification)) => cases::is_cleared(actor, classification),
+        Some(None) => return Err(StoreError::Malformed { what: "a classification" }),
+    };
+    Ok(cleared && (actor.permissions.contain(Permissions::CALL_READ) || row.created_by == actor.user))
 }
 
 const NUMBERS_TRIED_MAX: u32 = 8;

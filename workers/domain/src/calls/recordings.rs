@@ -7,7 +7,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use hotline::lifecycle::clock;
 use hotline::vault::{Aad, KeyClass, Vault};
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -22,6 +25,12 @@ pub(super) struct Recordings {
     vault: Arc<Vault>,
 }
 
+/// A file that is not new; of this call, if its name is whole.
+pub(super) struct Aged {
+    pub(super) call: Option<Uuid>,
+    path: PathBuf,
+}
+
 impl Recordings {
     pub(super) fn open(state_dir: &Path, vault: Arc<Vault>) -> io::Result<Self> {
         let folder = state_dir.join("blobs");
@@ -29,14 +38,17 @@ impl Recordings {
         Ok(Self { folder, vault })
     }
 
-    /// Seals and keeps a recording; returns when it is on disk. Runs on a thread of its own: fifty
-    /// megabytes must not hold up an event loop.
-    pub(super) async fn keep(&self, call: Uuid, audio: Zeroizing<Vec<u8>>) -> Result<(), StoreError> {
+    /// Seals and keeps a recording; returns its digest when it is on disk. Runs on a thread of its own:
+    /// fifty megabytes must not hold up an event loop.
+    pub(super) async fn keep(&self, call: Uuid, audio: Zeroizing<Vec<u8>>) -> Result<[u8; 32], StoreError> {
         let this = self.clone();
         on_thread(move || {
+            let mut sha256 = [0; 32];
+            sha256.copy_from_slice(digest(&SHA256, &audio).as_ref());
             let row = call.to_string();
             let sealed = this.vault.seal(KeyClass::Call, &place(&row), &audio)?;
-            Ok(write_whole(&this.path(call), &sealed)?)
+            write_whole(&this.path(call), &sealed)?;
+            Ok(sha256)
         })
         .await
     }
@@ -51,6 +63,23 @@ impl Recordings {
         if let Err(error) = fs::remove_file(self.path(call)) {
             tracing::warn!(%call, %error, "could not remove a recording that belongs to no call");
         }
+    }
+
+    /// What has lain in one of the folders for an hour: long enough that its call is there if it ever will be.
+    pub(super) async fn aged(&self, folder: u8) -> Result<Vec<Aged>, StoreError> {
+        let folder = self.folder.join(format!("{folder:02x}"));
+        on_thread(move || Ok(aged_in(&folder, AGED_MS)?)).await
+    }
+
+    /// Removes them; tells how many there were.
+    pub(super) async fn discard(&self, strays: Vec<Aged>) -> Result<usize, StoreError> {
+        on_thread(move || {
+            for stray in &strays {
+                fs::remove_file(&stray.path)?;
+            }
+            Ok(strays.len())
+        })
+        .await
     }
 
     fn path(&self, call: Uuid) -> PathBuf {
@@ -68,10 +97,32 @@ async fn on_thread<T: Send + 'static>(
     answered.await.unwrap_or_else(|_| Err(StoreError::Failed("the writing thread ended early".to_owned())))
 }
 
+fn aged_in(folder: &Path, aged_ms: u64) -> io::Result<Vec<Aged>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let before_ms = clock::now_ms().saturating_sub(aged_ms);
+    let mut aged = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let modified = entry.metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if (modified.as_millis() as u64) < before_ms {
+            let path = entry.path();
+            let call = entry.file_name().to_str().and_then(|name| Uuid::parse_str(name).ok());
+            // What we did not write is not ours to remove.
+            if call.is_some() || path.extension().is_some_and(|extension| extension == PART) {
+                aged.push(Aged { call, path });
+            }
+        }
+    }
+    Ok(aged)
+}
+
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let part = path.with_extension("part");
+    let part = path.with_extension(PART);
     let written = write_synced(&part, bytes).and_then(|()| fs::rename(&part, path));
     if let Err(error) = written {
         let _ = fs::remove_file(&part); // a full disk needs the space back
@@ -89,6 +140,9 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn place(row: &str) -> Aad<'_> {
     Aad { table: "calls", row, column: "audio", version: 1 }
 }
+
+const PART: &str = "part";
+const AGED_MS: u64 = 3_600_000;
 
 #[cfg(test)]
 mod tests {

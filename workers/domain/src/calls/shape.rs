@@ -5,6 +5,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::audio::Container;
+use crate::cases::{Invalid, check_codes, check_text};
 use crate::once::Once;
 use crate::store::CallState;
 use crate::transcript::Transcript;
@@ -69,6 +70,8 @@ pub enum Accepted {
     /// The key was used for another recording.
     OtherRequest,
     QueueFull,
+    /// Something that was said about it cannot be taken.
+    Invalid(Invalid),
 }
 
 /// All that came out of a call.
@@ -76,6 +79,14 @@ pub struct CallResult {
     pub transcript: Transcript,
     pub analysis: Analysis,
     pub recommendations: Recommendations,
+}
+
+impl NewCall {
+    pub fn check(&self) -> Result<(), Invalid> {
+        check_text("/callerName", self.caller.name.as_ref(), 200)?;
+        check_text("/phone", self.caller.phone.as_ref(), 40)?;
+        check_codes(self.jurisdiction.as_ref(), self.caller.language.as_ref(), &[])
+    }
 }
 
 impl CallState {

@@ -150,19 +150,29 @@ fn check_texts(
         ("/contact/email", contact.email.as_ref(), 254),
         ("/contact/address", contact.address.as_ref(), 500),
     ] {
-        let chars = text.map_or(0, |text| text.chars().count());
-        if chars > chars_max {
-            let reason = format!("has {chars} characters; at most {chars_max} are taken");
-            return Err(Invalid { pointer, reason });
-        }
-        if text.is_some_and(|text| text.contains('\0')) {
-            return Err(Invalid { pointer, reason: "must not contain NUL".to_owned() });
-        }
+        check_text(pointer, text, chars_max)?;
     }
     Ok(())
 }
 
-fn check_codes(jurisdiction: Option<&String>, language: Option<&String>, issues: &[String]) -> Result<(), Invalid> {
+pub(crate) fn check_text(pointer: &'static str, text: Option<&String>, chars_max: usize) -> Result<(), Invalid> {
+    let chars = text.map_or(0, |text| text.chars().count());
+    if chars > chars_max {
+        let reason = format!("has {chars} characters; at most {chars_max} are taken");
+        return Err(Invalid { pointer, reason });
+    }
+    if text.is_some_and(|text| text.contains('\0')) {
+        return Err(Invalid { pointer, reason: "must not contain NUL".to_owned() });
+    }
+    Ok(())
+}
+
+/// What is kept in clear is a code, so that nobody's name gets there by accident.
+pub(crate) fn check_codes(
+    jurisdiction: Option<&String>,
+    language: Option<&String>,
+    issues: &[String],
+) -> Result<(), Invalid> {
     let code = |text: &str, bytes_max: usize| {
         (1..=bytes_max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
@@ -172,8 +182,14 @@ fn check_codes(jurisdiction: Option<&String>, language: Option<&String>, issues:
     if language.is_some_and(|text| !code(text, 35)) {
         return Err(Invalid { pointer: "/language", reason: "must be a language tag such as \"es\"".to_owned() });
     }
-    if issues.len() > 20 || issues.iter().any(|issue| !code(issue, 8)) {
+    if issues.len() > 20 || !issues.iter().all(|issue| is_issue_code(issue)) {
         return Err(Invalid { pointer: "/issues", reason: "must be at most 20 codes such as \"HO-01\"".to_owned() });
     }
     Ok(())
+}
+
+/// Two letters, a hyphen, two digits.
+fn is_issue_code(text: &str) -> bool {
+    let [area @ .., b'-', tens, ones] = text.as_bytes() else { return false };
+    area.len() == 2 && area.iter().all(u8::is_ascii_uppercase) && tens.is_ascii_digit() && ones.is_ascii_digit()
 }

@@ -51,6 +51,8 @@ pub trait Sessions: Send + Sync {
     async fn session(&self, id: Uuid) -> Result<Option<(SessionRow, UserRow)>, StoreError>;
     /// False if it was unknown or revoked already.
     async fn revoke_session(&self, id: Uuid, at_ms: i64) -> Result<bool, StoreError>;
+    /// Revokes whatever sessions the user has; tells which.
+    async fn revoke_sessions_of(&self, user: Uuid, at_ms: i64) -> Result<Vec<Uuid>, StoreError>;
     /// Never moves it back in time.
     async fn touch_session(&self, id: Uuid, seen_ms: i64) -> Result<(), StoreError>;
     /// Forgets sessions that ended before; tells how many.
@@ -86,13 +88,15 @@ pub trait Calls: Send + Sync {
         jobs_max: u32,
     ) -> Result<Inserted, StoreError>;
     async fn call(&self, id: Uuid) -> Result<Option<CallRow>, StoreError>;
+    /// Those of the ids that are calls.
+    async fn calls_among(&self, ids: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError>;
     /// Moves a call on, if it is in one of the states `from`; tells whether it was.
     async fn move_call(&self, id: Uuid, from: &'static [CallState], to: CallProgress) -> Result<bool, StoreError>;
     /// The call's result, its case and the end of its job, together. `held` proves that the job is still
     /// the caller's; `Gone` means that somebody else has finished or taken it.
     async fn finish_call(&self, held: Lease, call: CallRow, case: CaseRow) -> Result<Finished, StoreError>;
     /// The call failed for good, and its job with it.
-    async fn fail_call(&self, held: Lease, call: Uuid, error: String, dead: bool) -> Result<bool, StoreError>;
+    async fn fail_call(&self, held: Lease, call: CallFailure) -> Result<bool, StoreError>;
 }
 
 #[async_trait]
@@ -103,5 +107,8 @@ pub trait Jobs: Send + Sync {
     async fn renew_lease(&self, held: Lease, until_ms: i64) -> Result<bool, StoreError>;
     /// Gives the job back: due again at `run_after_ms`. Without an error the attempt does not count.
     async fn release_job(&self, held: Lease, run_after_ms: i64, error: Option<String>) -> Result<bool, StoreError>;
+    /// Ends the leases of earlier owners in this slot (owners are called `<slot>@…`): they are dead, and
+    /// their jobs are due at once. Tells how many there were.
+    async fn take_back_jobs(&self, slot: String, owner: String, now_ms: i64) -> Result<u64, StoreError>;
     async fn job_counts(&self) -> Result<JobCounts, StoreError>;
 }

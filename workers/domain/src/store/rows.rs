@@ -113,6 +113,8 @@ pub struct CallRow {
     pub case: Option<Uuid>,
     /// Of the case, for the status answer.
     pub case_number: Option<String>,
+    /// Of the case: decides who may see the call.
+    pub case_classification: Option<String>,
 }
 
 /// A step of a call.
@@ -120,6 +122,17 @@ pub struct CallRow {
 pub struct CallProgress {
     pub state: CallState,
     pub progress_percent: u8,
+    pub at_ms: i64,
+}
+
+/// The end of a call that cannot be helped.
+#[derive(Clone, Debug)]
+pub struct CallFailure {
+    pub id: Uuid,
+    /// A code.
+    pub error: String,
+    /// Its job is kept for a person to look at.
+    pub is_dead: bool,
     pub at_ms: i64,
 }
 

@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::{Id, Sqlite, cases, jobs, once};
 use crate::store::{
-    CallProgress, CallRow, CallState, Calls, CaseRow, Finished, Inserted, JobRow, Lease, OnceRow, StoreError,
+    CallFailure, CallProgress, CallRow, CallState, Calls, CaseRow, Finished, Inserted, JobRow, Lease, OnceRow,
+    StoreError,
 };
 
 #[async_trait]
@@ -39,9 +40,24 @@ impl Calls for Sqlite {
     async fn call(&self, id: Uuid) -> Result<Option<CallRow>, StoreError> {
         let sql = "SELECT calls.id, calls.state, progress_percent, error, calls.created_by, calls.created_at_ms,
                 calls.updated_at_ms, jurisdiction, container, audio_bytes, audio_sha256, caller_sealed,
-                transcript_sealed, analysis_sealed, recommendations_sealed, \"case\", cases.number
+                transcript_sealed, analysis_sealed, recommendations_sealed, \"case\", cases.number, cases.classification
              FROM calls LEFT JOIN cases ON cases.id = calls.\"case\" WHERE calls.id = ?1";
         self.readers.read(move |db| Ok(db.prepare_cached(sql)?.query_row([id.as_bytes()], call_at).optional()?)).await
+    }
+
+    async fn calls_among(&self, ids: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError> {
+        self.readers
+            .read(move |db| {
+                let mut exists = db.prepare_cached("SELECT 1 FROM calls WHERE id = ?1")?;
+                let mut found = Vec::with_capacity(ids.len());
+                for id in ids {
+                    if exists.exists([id.as_bytes()])? {
+                        found.push(id);
+                    }
+                }
+                Ok(found)
+            })
+            .await
     }
 
     async fn move_call(&self, id: Uuid, from: &'static [CallState], to: CallProgress) -> Result<bool, StoreError> {
@@ -51,14 +67,13 @@ impl Calls for Sqlite {
     async fn finish_call(&self, held: Lease, call: CallRow, case: CaseRow) -> Result<Finished, StoreError> {
         self.writer
             .write(move |db| {
-                if !jobs::end(db, &held, "done", None)? {
+                if !jobs::is_held(db, &held)? {
                     return Ok(Finished::Gone);
                 }
                 if !cases::insert(db, &case)? {
-                    // The savepoint must not keep the job's end: put it back for the next number.
-                    jobs::reopen(db, &held)?;
                     return Ok(Finished::NumberTaken);
                 }
+                jobs::end(db, &held, "done", None)?;
                 let sql = "UPDATE calls SET state = 'ready', progress_percent = 100, error = NULL, updated_at_ms = ?2,
                         transcript_sealed = ?3, analysis_sealed = ?4, recommendations_sealed = ?5, \"case\" = ?6
                      WHERE id = ?1";
@@ -75,14 +90,15 @@ impl Calls for Sqlite {
             .await
     }
 
-    async fn fail_call(&self, held: Lease, call: Uuid, error: String, dead: bool) -> Result<bool, StoreError> {
+    async fn fail_call(&self, held: Lease, call: CallFailure) -> Result<bool, StoreError> {
         self.writer
             .write(move |db| {
-                if !jobs::end(db, &held, if dead { "dead" } else { "done" }, Some(&error))? {
+                let end = if call.is_dead { "dead" } else { "done" };
+                if !jobs::end(db, &held, end, Some(&call.error))? {
                     return Ok(false);
                 }
-                let sql = "UPDATE calls SET state = 'failed', error = ?2 WHERE id = ?1";
-                db.prepare_cached(sql)?.execute(params![call.as_bytes(), error])?;
+                let sql = "UPDATE calls SET state = 'failed', error = ?2, updated_at_ms = ?3 WHERE id = ?1";
+                db.prepare_cached(sql)?.execute(params![call.id.as_bytes(), call.error, call.at_ms])?;
                 Ok(true)
             })
             .await
@@ -146,5 +162,6 @@ fn call_at(row: &Row<'_>) -> rusqlite::Result<CallRow> {
         recommendations_sealed: row.get(14)?,
         case: row.get::<_, Option<Id>>(15)?.map(|id| id.0),
         case_number: row.get(16)?,
+        case_classification: row.get(17)?,
     })
 }

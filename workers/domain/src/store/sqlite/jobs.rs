@@ -48,6 +48,13 @@ impl Jobs for Sqlite {
             .await
     }
 
+    async fn take_back_jobs(&self, slot: String, owner: String, now_ms: i64) -> Result<u64, StoreError> {
+        let sql = "UPDATE jobs SET lease_until_ms = ?3 WHERE state = 'leased' AND lease_until_ms > ?3
+             AND lease_owner <> ?2 AND substr(lease_owner, 1, length(?1)) = ?1";
+        let slot = format!("{slot}@");
+        self.writer.write(move |db| Ok(db.prepare_cached(sql)?.execute(params![slot, owner, now_ms])? as u64)).await
+    }
+
     async fn job_counts(&self) -> Result<JobCounts, StoreError> {
         let sql = "SELECT coalesce(sum(state = 'ready'), 0), coalesce(sum(state = 'leased'), 0),
                 (SELECT count(*) FROM jobs WHERE state = 'dead')
@@ -92,11 +99,9 @@ pub(super) fn end(db: &Connection, held: &Lease, state: &str, error: Option<&str
     Ok(db.prepare_cached(sql)?.execute(values)? == 1)
 }
 
-/// Takes back `end` within the same transaction; the holder tries again at once, anybody else may too.
-pub(super) fn reopen(db: &Connection, held: &Lease) -> Result<(), StoreError> {
-    let sql = "UPDATE jobs SET state = 'leased', lease_until_ms = 0 WHERE id = ?1 AND lease_owner = ?2";
-    db.prepare_cached(sql)?.execute(params![held.job.as_bytes(), held.owner])?;
-    Ok(())
+pub(super) fn is_held(db: &Connection, held: &Lease) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM jobs WHERE id = ?1 AND state = 'leased' AND lease_owner = ?2 AND attempts = ?3";
+    Ok(db.prepare_cached(sql)?.exists(params![held.job.as_bytes(), held.owner, held.attempt])?)
 }
 
 fn job_at(row: &Row<'_>) -> rusqlite::Result<JobRow> {

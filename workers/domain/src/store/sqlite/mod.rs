@@ -33,12 +33,14 @@ impl Sqlite {
     /// Opens the file, makes it if it is missing, and brings it to the newest schema. Blocks.
     pub fn open(file: &Path, settings: &config::Store) -> Result<Self, StoreError> {
         let lock = writer::lock_beside(file)?;
-        let connection = connect(file, false)?;
-        {
+        let (connection, readers) = {
+            // Switching a new file to WAL does not wait for others as everything later does.
             let _alone = lock.lock()?;
+            let connection = connect(file, false)?;
             migrate::to_newest(&connection)?;
-        }
-        let readers = (0..settings.readers).map(|_| connect(file, true)).collect::<Result<Vec<_>, _>>()?;
+            let readers = (0..settings.readers).map(|_| connect(file, true)).collect::<Result<Vec<_>, _>>()?;
+            (connection, readers)
+        };
         let writer = Writer::start(connection, lock, settings.batch_writes_max, settings.queue_writes_max)?;
         Ok(Self { writer, readers: Readers::start(readers)? })
     }

@@ -1,7 +1,9 @@
 //! Reads: a few threads with a read-only connection each, so that no query holds up the event loop.
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use crossbeam::channel::{Sender, TrySendError, bounded};
+use hotline::telemetry::names;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -21,7 +23,12 @@ impl Readers {
         for (number, connection) in connections.into_iter().enumerate() {
             let reads = reads.clone();
             let thread = thread::Builder::new().name(format!("store-read-{number}"));
-            thread.spawn(move || reads.iter().for_each(|read| read(&connection)))?;
+            thread.spawn(move || {
+                for read in &reads {
+                    // Whoever waits for a read that panicked hears that it was dropped.
+                    let _ = catch_unwind(AssertUnwindSafe(|| read(&connection)));
+                }
+            })?;
         }
         Ok(Self { queue })
     }
@@ -37,7 +44,10 @@ impl Readers {
         });
         match self.queue.try_send(job) {
             Ok(()) => {}
-            Err(TrySendError::Full(_)) => return Err(StoreError::Busy),
+            Err(TrySendError::Full(_)) => {
+                metrics::counter!(names::STORE_REFUSED).increment(1);
+                return Err(StoreError::Busy);
+            }
             Err(TrySendError::Disconnected(_)) => return Err(StoreError::Failed("the readers are gone".to_owned())),
         }
         answered.await.unwrap_or_else(|_| Err(StoreError::Failed("a reader dropped a read".to_owned())))

@@ -57,6 +57,18 @@ impl Sessions for Sqlite {
         self.writer.write(move |db| Ok(db.prepare_cached(sql)?.execute(params![id.as_bytes(), at_ms])? == 1)).await
     }
 
+    async fn revoke_sessions_of(&self, user: Uuid, at_ms: i64) -> Result<Vec<Uuid>, StoreError> {
+        let sql = "UPDATE sessions SET revoked_at_ms = ?2 WHERE user = ?1 AND revoked_at_ms IS NULL
+             AND expires_at_ms > ?2 RETURNING id";
+        self.writer
+            .write(move |db| {
+                let mut statement = db.prepare_cached(sql)?;
+                let ended = statement.query_map(params![user.as_bytes(), at_ms], |row| Ok(row.get::<_, Id>(0)?.0))?;
+                Ok(ended.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
     async fn touch_session(&self, id: Uuid, seen_ms: i64) -> Result<(), StoreError> {
         let sql = "UPDATE sessions SET last_seen_ms = max(last_seen_ms, ?2) WHERE id = ?1";
         self.writer

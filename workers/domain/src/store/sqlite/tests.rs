@@ -1,4 +1,6 @@
 //! The store's promises under several writers: no busy error, nothing lost, everything once.
+mod killed;
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::thread;
@@ -56,6 +58,7 @@ fn call() -> (CallRow, JobRow) {
         recommendations_sealed: None,
         case: None,
         case_number: None,
+        case_classification: None,
     };
     let job = JobRow { id: Uuid::now_v7(), call: id, priority: 0, attempts: 0, run_after_ms: 0, created_at_ms: 1 };
     (row, job)
@@ -181,6 +184,7 @@ fn a_taken_number_does_not_end_the_job() {
     let lease = Lease { job: job.id, owner: "a".to_owned(), attempt: job.attempts };
     let taken = block_on(store.finish_call(lease.clone(), row.clone(), case("1"))).unwrap();
     assert_eq!(taken, Finished::NumberTaken);
+    assert!(block_on(store.lease_job("b".to_owned(), 999, 1_000)).unwrap().is_none(), "it is held as before");
     assert_eq!(block_on(store.finish_call(lease, row, case("2"))).unwrap(), Finished::Done);
 }
 
@@ -212,6 +216,50 @@ fn drop_table(file: &Path) {
     other.execute_batch("DROP TABLE cases").unwrap_or_else(|_| {
         other.execute_batch("PRAGMA foreign_keys = OFF; DROP TABLE cases").unwrap();
     });
+}
+
+#[test]
+fn a_new_file_may_be_opened_by_all_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let stores: Vec<Sqlite> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| open(&folder))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for (n, store) in stores.iter().enumerate() {
+        assert_eq!(block_on(store.insert_case(case(&n.to_string()), None)).unwrap(), Inserted::Done);
+    }
+    assert_eq!(all(&stores[0]).len(), 8);
+}
+
+#[test]
+fn a_write_or_read_that_panics_takes_nothing_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let panicking = |_: &rusqlite::Connection| -> Result<(), StoreError> { panic!("this is the test") };
+    for _ in 0..config(&folder).store.readers + 1 {
+        assert!(block_on(store.readers.read(panicking)).is_err());
+    }
+    let inserting_first = block_on(store.writer.write(move |db| {
+        super::cases::insert(db, &case("half"))?;
+        panicking(db)
+    }));
+    assert!(matches!(inserting_first, Err(StoreError::Failed(_))));
+    assert_eq!(block_on(store.insert_case(case("whole"), None)).unwrap(), Inserted::Done);
+    assert_eq!(all(&store).len(), 1);
+}
+
+#[test]
+fn an_old_key_counts_no_more_though_many_wait_to_be_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    for scope in 0..40 {
+        block_on(store.insert_case(case(&scope.to_string()), Some(once(scope, 1)))).unwrap();
+    }
+    for scope in (0..40).rev() {
+        let later = OnceRow { at_ms: 5_000, forget_before_ms: 2_000, ..once(scope, 2) };
+        let inserted = block_on(store.insert_case(case(&format!("{scope} again")), Some(later)));
+        assert_eq!(inserted.unwrap(), Inserted::Done, "{scope}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! one transaction and so one fsync, and nobody hears of success before it. Between processes a fair
 //! lock is held around the transaction: SQLite's own busy handler lets one process starve another.
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
@@ -125,7 +126,9 @@ fn in_savepoint<T>(
         return Err(StoreError::Failed("no transaction could be begun".to_owned()));
     }
     connection.execute_batch("SAVEPOINT one")?;
-    let result = write(connection);
+    // What a panicking write did is undone with its savepoint; the door stays open for the others.
+    let result = catch_unwind(AssertUnwindSafe(|| write(connection)))
+        .unwrap_or_else(|_| Err(StoreError::Failed("a write panicked".to_owned())));
     if result.is_err() {
         connection.execute_batch("ROLLBACK TO one")?;
     }
