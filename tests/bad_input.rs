@@ -58,8 +58,10 @@ fn a_truncated_recording_is_a_call_with_a_flag_or_a_named_failure() {
 
 #[test]
 fn fifty_one_mebibytes_are_too_much_and_fifty_are_not() {
-    let hotline = Hotline::start("");
+    let hotline = Hotline::start("[speech]\nsynchronous_wait_ms = 1\n");
     let lawyer = hotline.admin();
+    let fifty = lawyer.send(process(silence(50 << 20), "audio/wav"));
+    assert!(matches!(fifty.status, 200 | 202), "{}: {}", fifty.status, fifty.text());
     let declared = Request::new("POST", "/api/v1/voice/process")
         .header("Content-Type", "audio/wav")
         .header("Content-Length", &(51 << 20).to_string());
@@ -151,6 +153,21 @@ fn garbage_instead_of_http_never_kills_a_worker() {
         workers.as_array().unwrap().iter().filter_map(|worker| worker["pid"].as_i64()).collect()
     };
     assert_eq!(pids(&before), pids(&hotline.status()["workers"]));
+}
+
+/// A WAV of exactly this size: 16 kHz, 16 bit, mono, nothing to be heard.
+fn silence(bytes: usize) -> Vec<u8> {
+    let size = |bytes: usize| u32::try_from(bytes).unwrap().to_le_bytes();
+    let mut wav = Vec::with_capacity(bytes);
+    wav.extend_from_slice(b"RIFF");
+    wav.extend_from_slice(&size(bytes - 8));
+    wav.extend_from_slice(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    wav.extend_from_slice(&size(16_000));
+    wav.extend_from_slice(&size(32_000));
+    wav.extend_from_slice(b"\x02\0\x10\0data");
+    wav.extend_from_slice(&size(bytes - 44));
+    wav.resize(bytes, 0);
+    wav
 }
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
