@@ -36,6 +36,7 @@ impl Sqlite {
         let (connection, readers) = {
             // Switching a new file to WAL does not wait for others as everything later does.
             let _alone = lock.lock()?;
+            make_for_us_alone(file)?;
             let connection = connect(file, false)?;
             migrate::to_newest(&connection)?;
             let readers = (0..settings.readers).map(|_| connect(file, true)).collect::<Result<Vec<_>, _>>()?;
@@ -54,7 +55,6 @@ impl Sqlite {
 fn connect(file: &Path, read_only: bool) -> Result<Connection, StoreError> {
     // Readers need write access to the WAL's index; `query_only` keeps them from everything else.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    close_to_others(file)?;
     let connection = Connection::open_with_flags(file, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch(
@@ -73,9 +73,15 @@ fn connect(file: &Path, read_only: bool) -> Result<Connection, StoreError> {
 }
 
 /// SQLite gives its other files the mode of the database; so the database is made before it.
-fn close_to_others(file: &Path) -> std::io::Result<()> {
+///
+/// A file that is there is not touched: closing any descriptor of it drops the locks that all connections
+/// of this process hold on it, and the next one to leave elsewhere would delete the WAL under us.
+fn make_for_us_alone(file: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
-    std::fs::File::options().create(true).append(true).mode(0o600).open(file).map(drop)
+    match std::fs::File::options().create_new(true).write(true).mode(0o600).open(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 impl From<rusqlite::Error> for StoreError {

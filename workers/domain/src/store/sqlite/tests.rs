@@ -211,6 +211,22 @@ fn a_failed_commit_is_told_to_everybody_in_it() {
     assert!(matches!(error, StoreError::Failed(_)));
 }
 
+/// Without these locks another process that leaves takes the WAL along, and what is written next with it.
+#[test]
+fn open_connections_keep_their_locks_on_the_file() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _second) = (open(&folder), open(&folder));
+    block_on(store.ping()).unwrap();
+    let inode = std::fs::metadata(folder.path().join("hotline.db")).unwrap().ino();
+    let locks = std::fs::read_to_string("/proc/locks").unwrap();
+    let ours = format!(" {} ", std::process::id());
+    let held = locks
+        .lines()
+        .any(|lock| lock.contains("POSIX") && lock.contains(&ours) && lock.contains(&format!(":{inode} ")));
+    assert!(held, "{locks}");
+}
+
 fn drop_table(file: &Path) {
     let other = rusqlite::Connection::open(file).unwrap();
     other.execute_batch("DROP TABLE cases").unwrap_or_else(|_| {
