@@ -165,7 +165,7 @@ impl Fixture {
     /// Logs the first administrator in.
     pub(crate) async fn lawyer(&self) -> Lawyer<'_> {
         let password = zeroize::Zeroizing::new(PASSWORD.to_owned());
-        self.app.domain.people.create_first_administrator(Some(password)).await.unwrap();
+        self.app.domain.people.create_first_administrator(password, false).await.unwrap();
         let body = serde_json::json!({ "username": "admin", "password": PASSWORD });
         let answer = self.ask(json_request("POST", "/api/v1/auth/login"), body.to_string()).await.expect(200);
         Lawyer { fixture: self, token: answer.json()["token"].as_str().unwrap().to_owned() }

@@ -37,7 +37,7 @@ pub(crate) fn domain() -> (Domain, TempDir) {
 
 pub(crate) fn administrator(domain: &Domain) -> Person {
     let password = Zeroizing::new("correct horse battery".to_owned());
-    block_on(domain.people.create_first_administrator(Some(password))).unwrap();
+    block_on(domain.people.create_first_administrator(password, false)).unwrap();
     block_on(domain.people.find("admin")).unwrap().unwrap()
 }
 

@@ -1,9 +1,10 @@
 //! The account that the first day needs: made once, before the worker is ready.
 //!
 //! Its password comes from the file the operator named, or is made up and left in
-//! `<state_dir>/first-administrator.txt`. That file is made before the account, so that a full disk
-//! does not leave an account whose password nobody knows. The log of the process never sees it.
-use std::fs::{self, File, OpenOptions};
+//! `<state_dir>/first-administrator.txt`. That file is on disk before the account is, so that neither a
+//! full disk nor a kill leaves an account whose password nobody knows. The log of the process never
+//! sees it.
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,9 @@ use std::path::{Path, PathBuf};
 use hotline::audit::{AuditClient, AuditError, Outcome};
 use hotline::config::Paths;
 use hotline::lifecycle::ExitCode;
+use hotline::sys::OfdLock;
 use hotline_domain::Domain;
-use hotline_domain::people::FirstAdministrator;
+use hotline_domain::people::{FIRST_ADMINISTRATOR, one_time_password};
 use hotline_domain::store::StoreError;
 use zeroize::Zeroizing;
 
@@ -40,36 +42,52 @@ impl FirstError {
     }
 }
 
-/// Makes the account if nobody has one. `slot` keeps several workers from sharing a file.
-pub(super) async fn ensure(paths: &Paths, domain: &Domain, audit: &AuditClient, slot: &str) -> Result<(), FirstError> {
+/// Makes the account if nobody has one. Of several workers one does, the others wait for it.
+pub(super) async fn ensure(paths: &Paths, domain: &Domain, audit: &AuditClient) -> Result<(), FirstError> {
     if !domain.people.nobody_is_here().await? {
         return Ok(());
     }
-    let chosen = match &paths.admin_password_file {
-        Some(path) => Some(password(path).map_err(|source| FirstError::Password { path: path.clone(), source })?),
-        None => None,
-    };
-    let note_path = paths.state_dir.join(NOTE);
-    let unwritten = |source| FirstError::Note { path: note_path.clone(), source };
-    let note = match chosen {
-        Some(_) => None,
-        None => Some(Note::begin(&paths.state_dir, slot).map_err(unwritten)?),
+    let note = paths.state_dir.join(NOTE);
+    let unwritten = |source| FirstError::Note { path: note.clone(), source };
+    let turn = turn(&paths.state_dir).map_err(unwritten)?;
+    let _mine = turn.lock().map_err(unwritten)?;
+    if !domain.people.nobody_is_here().await? {
+        return Ok(());
+    }
+    let (password, must_change) = match &paths.admin_password_file {
+        Some(path) => (password(path).map_err(|source| FirstError::Password { path: path.clone(), source })?, false),
+        None => {
+            let password = one_time_password()?;
+            leave(&note, &password).map_err(unwritten)?;
+            (password, true)
+        }
     };
     // What cannot be recorded does not happen, so the record goes first.
     trail::durable(audit, &[trail::first_administrator(Outcome::Allowed)]).await?;
-    let made = domain.people.create_first_administrator(chosen).await;
-    if !matches!(made, Ok(Some(_))) {
-        trail::durable(audit, &[trail::first_administrator(Outcome::Failed)]).await?;
-    }
-    let Some(FirstAdministrator { name, one_time_password }) = made? else { return Ok(()) };
-    match (note, one_time_password) {
-        (Some(note), Some(password)) => {
-            note.finish(name, &password, &note_path).map_err(unwritten)?;
-            tracing::info!(name, path = %note_path.display(), "made the first administrator; the password is in the file");
+    match domain.people.create_first_administrator(password, must_change).await {
+        Ok(true) => {
+            match must_change {
+                true => {
+                    tracing::info!(path = %note.display(), "made the first administrator; the password is in the file")
+                }
+                false => tracing::info!("made the first administrator with the password that was given"),
+            }
+            Ok(())
         }
-        _ => tracing::info!(name, "made the first administrator with the password that was given"),
+        not_made => {
+            trail::durable(audit, &[trail::first_administrator(Outcome::Failed)]).await?;
+            // An error may come after the account: then the note is all there is. The next start replaces it.
+            if must_change && not_made.is_ok() {
+                fs::remove_file(&note).map_err(unwritten)?;
+            }
+            Ok(not_made.map(drop)?)
+        }
     }
-    Ok(())
+}
+
+fn turn(state_dir: &Path) -> io::Result<OfdLock> {
+    let path = state_dir.join(".first-administrator.lock");
+    Ok(OfdLock::new(File::options().create(true).append(true).mode(0o600).open(path)?))
 }
 
 /// The line end that editors add is not part of it.
@@ -86,49 +104,25 @@ fn password(path: &Path) -> io::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(line.to_owned()))
 }
 
-/// The file of the one-time password, under another name until it is whole.
-struct Note {
-    path: PathBuf,
-    file: File,
-    is_finished: bool,
-}
-
-impl Note {
-    fn begin(state_dir: &Path, slot: &str) -> io::Result<Self> {
-        let path = state_dir.join(format!(".{NOTE}.{slot}"));
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        // Takes its place on the disk now, when failing harms nobody.
-        file.write_all(&[b' '; NOTE_BYTES])?;
-        file.sync_all()?;
-        Ok(Self { path, file, is_finished: false })
+/// The note is whole or not there, and readable to its owner only.
+fn leave(note: &Path, password: &str) -> io::Result<()> {
+    let folder = note.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let part = folder.join(NOTE_PART);
+    // What a killed start left may have been made with other rights.
+    match fs::remove_file(&part) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
-
-    fn finish(mut self, name: &str, password: &str, to: &Path) -> io::Result<()> {
-        use std::os::unix::fs::FileExt;
-        let text = Zeroizing::new(format!("name: {name}\npassword: {password}\n"));
-        self.file.write_all_at(text.as_bytes(), 0)?;
-        self.file.set_len(text.len() as u64)?;
-        self.file.sync_all()?;
-        fs::rename(&self.path, to)?;
-        self.is_finished = true;
-        File::open(to.parent().unwrap_or(Path::new(".")))?.sync_all()
-    }
-}
-
-impl Drop for Note {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&part)?;
+    let text = Zeroizing::new(format!("name: {FIRST_ADMINISTRATOR}\npassword: {password}\n"));
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&part, note)?;
+    File::open(folder)?.sync_all()
 }
 
 const NOTE: &str = "first-administrator.txt";
-const NOTE_BYTES: usize = 512;
+const NOTE_PART: &str = ".first-administrator.txt.part";
 /// SP 800-63B-4 for a password that is the only factor.
 const PASSWORD_CHARS_MIN: usize = 15;
 const PASSWORD_BYTES_MAX: usize = 1_024;
@@ -157,7 +151,7 @@ mod tests {
         let fixture = Fixture::start();
         let (rooms, note) = (&fixture.rooms, fixture.path("first-administrator.txt"));
         for _ in 0..2 {
-            ensure(&rooms.config.paths, &rooms.domain, &rooms.audit, "background-0").await.unwrap();
+            ensure(&rooms.config.paths, &rooms.domain, &rooms.audit).await.unwrap();
         }
         assert_eq!(fs::metadata(&note).unwrap().permissions().mode() & 0o777, 0o600);
         let text = fs::read_to_string(&note).unwrap();
@@ -171,9 +165,20 @@ mod tests {
     async fn a_note_that_cannot_be_left_leaves_no_account() {
         let fixture = Fixture::start();
         let rooms = &fixture.rooms;
-        fs::create_dir(fixture.path(".first-administrator.txt.background-0")).unwrap();
-        let refused = ensure(&rooms.config.paths, &rooms.domain, &rooms.audit, "background-0").await;
+        fs::create_dir(fixture.path(NOTE_PART)).unwrap();
+        let refused = ensure(&rooms.config.paths, &rooms.domain, &rooms.audit).await;
         assert!(matches!(refused, Err(FirstError::Note { .. })));
         assert!(rooms.domain.people.nobody_is_here().await.unwrap());
+    }
+    #[tokio::test]
+    async fn the_note_is_there_before_the_account() {
+        let fixture = Fixture::start();
+        let rooms = &fixture.rooms;
+        // The log is the last thing before the account.
+        fixture.deafen_scribe();
+        let refused = ensure(&rooms.config.paths, &rooms.domain, &rooms.audit).await;
+        assert!(matches!(refused, Err(FirstError::Audit(_))));
+        assert!(rooms.domain.people.nobody_is_here().await.unwrap());
+        assert!(fs::read_to_string(fixture.path(NOTE)).unwrap().starts_with("name: admin\npassword: "));
     }
 }

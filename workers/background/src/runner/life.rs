@@ -76,8 +76,13 @@ async fn live(entered: Entered) -> ExitCode {
             leave.send_replace(Some(deadline_ms));
         }
     });
-    if let Err(error) = first_administrator::ensure(&config.paths, &domain, &audit, &welcome.slot.to_string()).await {
+    if let Err(error) = first_administrator::ensure(&config.paths, &domain, &audit).await {
         return fail(error.exit_code(), "no first administrator", &error);
+    }
+    match domain.calls.take_back(&welcome.slot.to_string(), &owner).await {
+        Ok(0) => {}
+        Ok(calls) => tracing::warn!(calls, "took back what an earlier worker in this slot held"),
+        Err(error) => tracing::warn!(%error, "could not take anything back; leases run out by themselves"),
     }
     let models = Models::load_in_background(&config, Arc::clone(&triage));
     let publisher = control.clone();
@@ -181,10 +186,22 @@ async fn look_after(rooms: &Rooms) {
     let cell = rooms.board.cell(rooms.slot.cell);
     cell.backlog().store(counts.ready + counts.leased, Ordering::Relaxed);
     cell.set_degraded(!rooms.models.are_ready());
-    if rooms.slot.index == 0
-        && let Err(error) = rooms.domain.sessions.purge().await
-    {
+    // What one worker does for all.
+    if rooms.slot.index == 0 {
+        tidy_up(&rooms.domain).await;
+    }
+}
+
+async fn tidy_up(domain: &Domain) {
+    if let Err(error) = domain.sessions.purge().await {
         tracing::warn!(%error, "could not forget ended sessions");
+    }
+    // One folder a time: all of them every quarter of an hour or so.
+    let folder = (clock::now_ms() / UPKEEP_MS % 256) as u8;
+    match domain.calls.sweep(folder).await {
+        Ok(0) => {}
+        Ok(recordings) => tracing::warn!(recordings, "removed recordings that belong to no call"),
+        Err(error) => tracing::warn!(%error, "could not look for recordings that belong to no call"),
     }
 }
 
@@ -225,4 +242,5 @@ const TICK: Duration = Duration::from_millis(250);
 /// Longer than the slowest step of the engine, and than decoding the longest recording.
 const STANDSTILL_MAX: Duration = Duration::from_secs(900);
 const UPKEEP_TICKS: u64 = 20;
+const UPKEEP_MS: u64 = UPKEEP_TICKS * TICK.as_millis() as u64;
 const NICENESS: i32 = 10;

@@ -31,41 +31,27 @@ pub struct Person {
     pub epoch: u32,
 }
 
-/// The first administrator, to be shown once.
-pub struct FirstAdministrator {
-    pub name: &'static str,
-    /// `None` when the operator chose the password.
-    pub one_time_password: Option<Zeroizing<String>>,
-}
-
 impl People {
     pub(crate) fn new(store: Arc<dyn Store>, vault: Arc<Vault>) -> Result<Self, StoreError> {
         let passwords = Passwords::start(Arc::clone(&vault))?;
         Ok(Self { store, vault, passwords })
     }
 
-    /// Makes the first administrator if there is nobody at all. Of several processes, one does.
+    /// Makes the first administrator if there is nobody at all; tells whether it did. Of several
+    /// processes, one does. The caller has the password in a safe place before: there is no second.
     ///
     /// It is an attorney too: on the first day somebody has to be able to read the first case.
     pub async fn create_first_administrator(
         &self,
-        chosen: Option<Zeroizing<String>>,
-    ) -> Result<Option<FirstAdministrator>, StoreError> {
+        password: Zeroizing<String>,
+        must_change: bool,
+    ) -> Result<bool, StoreError> {
         if !self.nobody_is_here().await? {
-            return Ok(None);
+            return Ok(false);
         }
-        let (password, one_time_password) = match chosen {
-            Some(password) => (password, None),
-            None => {
-                let made = one_time_password()?;
-                (made.clone(), Some(made))
-            }
-        };
-        let must_change = one_time_password.is_some();
         let roles = [Role::Admin, Role::Attorney];
-        let user = self.row(FIRST_NAME, &password, &roles, must_change).await?;
-        let inserted = self.store.insert_first_user(user).await?;
-        Ok(inserted.then_some(FirstAdministrator { name: FIRST_NAME, one_time_password }))
+        let user = self.row(FIRST_ADMINISTRATOR, &password, &roles, must_change).await?;
+        self.store.insert_first_user(user).await
     }
 
     /// Whether this is the very first start.
@@ -138,7 +124,7 @@ fn name_place(row: &str) -> Aad<'_> {
 }
 
 /// Twenty letters and digits that are not mistaken for one another: 100 bits.
-fn one_time_password() -> Result<Zeroizing<String>, StoreError> {
+pub fn one_time_password() -> Result<Zeroizing<String>, StoreError> {
     let mut bytes = Zeroizing::new([0; 20]);
     rand::fill(&mut *bytes).map_err(|_| StoreError::Failed("no randomness".to_owned()))?;
     let letters = bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]));
@@ -152,7 +138,8 @@ fn one_time_password() -> Result<Zeroizing<String>, StoreError> {
     Ok(password)
 }
 
-const FIRST_NAME: &str = "admin";
+/// What the first administrator is called.
+pub const FIRST_ADMINISTRATOR: &str = "admin";
 /// 32 symbols, so that no remainder prefers some of them.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
@@ -165,9 +152,9 @@ mod tests {
     fn the_first_administrator_is_made_once_and_can_log_in() {
         let (domain, _folder) = domain();
         let chosen = Zeroizing::new("correct horse battery".to_owned());
-        let made = block_on(domain.people.create_first_administrator(Some(chosen))).unwrap().unwrap();
-        assert!(made.one_time_password.is_none());
-        assert!(block_on(domain.people.create_first_administrator(None)).unwrap().is_none());
+        assert!(block_on(domain.people.create_first_administrator(chosen, false)).unwrap());
+        let second = one_time_password().unwrap();
+        assert!(!block_on(domain.people.create_first_administrator(second, true)).unwrap());
         let person = block_on(domain.people.verify(" Admin ", "correct horse battery")).unwrap().unwrap();
         assert_eq!(person.name, "admin");
         assert!(person.permissions().contain(Permissions::CASE_ACCESS));
