@@ -101,3 +101,21 @@ pub fn new_case(caller: &str) -> serde_json::Value {
         "jurisdiction": "US-CA",
     })
 }
+
+#[test]
+fn a_cached_copy_of_an_earlier_life_is_never_believed() {
+    let hotline = Hotline::start("[workers]\napi = 1\n");
+    let lawyer = hotline.admin();
+    let path = lawyer.post_json("/api/v1/cases", &new_case("Ana Ruiz")).header("Location").unwrap().to_owned();
+    // Until the copy of version 1 lies in the cache's folder.
+    crate::assert_eventually!(lawyer.get(&path).header("X-Cache") == Some("HIT"));
+    let etag = lawyer.get(&path).header("ETag").unwrap().to_owned();
+    lawyer.send(Request::new("PUT", &path).header("If-Match", &etag).json(&json!({ "title": "new" }))).expect(200);
+    let (code, folder) = hotline.stop();
+    assert_eq!(code, Some(0));
+    let again = Hotline::start_in(folder, "[workers]\napi = 1\n");
+    let lawyer = lawyer.at(again.address);
+    for _ in 0..20 {
+        assert_eq!(lawyer.get(&path).expect(200).json()["title"], "new");
+    }
+}

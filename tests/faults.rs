@@ -185,3 +185,32 @@ fn established_to(port: u16) -> usize {
     };
     table.lines().filter(to_port).count()
 }
+
+#[test]
+fn a_caller_who_hangs_up_leaves_no_write_without_its_record() {
+    let hotline = Hotline::start("");
+    let lawyer = hotline.admin();
+    let request = Request::new("POST", "/api/v1/cases").json(&new_case("Ana Ruiz"));
+    {
+        // While the write waits for the store's lock, the caller goes away.
+        let database = hotline.state_dir().join("hotline.db.lock");
+        let lock = hotline::sys::OfdLock::new(std::fs::File::options().append(true).open(database).unwrap());
+        let held = lock.lock().unwrap();
+        for _ in 0..4 {
+            let mut stream = lawyer.connect().unwrap();
+            lawyer.begin_on(&mut stream, &request).unwrap();
+            until("the request is being worked on", || hotline.metric("hotline_http_requests_in_flight", &[]) >= 1.0);
+            drop(stream);
+        }
+        drop(held);
+    }
+    until("every change was carried through", || {
+        let cases = lawyer.get("/api/v1/cases").expect(200).json()["cases"].as_array().unwrap().clone();
+        let tail = hotline.command(&["audit", "tail", "--json", "-n", "100000"]);
+        let tail = String::from_utf8_lossy(&tail.stdout).into_owned();
+        let ids: Vec<&str> = cases.iter().filter_map(|case| case["id"].as_str()).collect();
+        assert!(ids.iter().all(|id| tail.contains(id)), "a case without a record:\n{tail}");
+        ids.len() == 4
+    });
+    assert_log_verifies(&hotline);
+}

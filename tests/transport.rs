@@ -48,6 +48,22 @@ fn curl_speaks_both_versions() {
 }
 
 #[test]
+fn refusals_reach_http2_clients_whole() {
+    let hotline = Hotline::start("");
+    let url = format!("https://localhost:{}/api/v1/cases", hotline.address.port());
+    let body = hotline.folder().join("body");
+    std::fs::write(&body, vec![b'x'; 900_000]).unwrap();
+    let data = format!("@{}", body.display());
+    for _ in 0..10 {
+        let shown = curl(&hotline, &["--http2", "--write-out", "%{http_code}", "--data-binary", &data, &url]);
+        assert!(shown.ends_with("401"), "{shown}");
+    }
+    let shown =
+        curl(&hotline, &["--http2", "--head", "--write-out", "%{http_code} %{exitcode}", &format!("{url}/x/y")]);
+    assert!(shown.ends_with(" 0"), "{shown}");
+}
+
+#[test]
 fn every_answer_carries_the_security_headers() {
     let hotline = Hotline::start("");
     let lawyer = hotline.admin();

@@ -35,6 +35,7 @@ impl Board {
         let (words, fd) = SharedWords::create("hotline-board", layout::WORDS)?;
         let board = Self { words };
         layout::stamp(board.words(), boot_id);
+        board.begin_generations(boot_id);
         Ok((board, fd))
     }
 

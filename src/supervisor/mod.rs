@@ -56,8 +56,11 @@ impl StartError {
     /// What the process leaves with: whether starting again could help.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Program { .. } | Self::State(state::StateError::OpenToOthers { .. }) => ExitCode::BadConfig,
-            Self::State(_) | Self::Keyring(_) | Self::Bind { .. } | Self::Io(_) => ExitCode::TryLater,
+            Self::Keyring(KeyringError::Read { .. } | KeyringError::Write { .. }) => ExitCode::TryLater,
+            Self::Keyring(_) | Self::Program { .. } | Self::State(state::StateError::OpenToOthers { .. }) => {
+                ExitCode::BadConfig
+            }
+            Self::State(_) | Self::Bind { .. } | Self::Io(_) => ExitCode::TryLater,
         }
     }
 }

@@ -132,6 +132,9 @@ impl Supervisor {
         tracing::info!(slot = %slot.slot, pid = process.pid, end = %slot.last_end, lived_ms, "worker ended");
         let (name, cell) = (slot.slot.to_string(), slot.slot.cell);
         slot.process = None;
+        if code != Some(ExitCode::Clean as i32) {
+            self.board.bump_everything();
+        }
         self.merged.retire(&name);
         self.no_longer_owed(cell);
         self.feed(index, Event::Exited { code });

@@ -40,25 +40,28 @@ pub enum KeyringError {
     Write { path: PathBuf, source: io::Error },
     #[error("{} holds no {class:?} key", path.display())]
     Missing { path: PathBuf, class: KeyClass },
+    #[error("{} is missing, but {} is sealed under it: restore it from your backup; nothing was written", path.display(), data.display())]
+    Lost { path: PathBuf, data: PathBuf },
 }
 
 impl Keyring {
     /// Opens `<state_dir>/keys`, making the folder, its key and a data key for each class as needed.
     pub fn open_or_create(state_dir: &Path) -> Result<Self, KeyringError> {
         let folder = state_dir.join("keys");
+        refuse_to_replace(state_dir, &folder)?;
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&folder)
             .map_err(|source| KeyringError::Write { path: folder.clone(), source })?;
-        let kek = FileKek::open_or_create(&folder.join("kek-0001.key"))?;
+        let kek = FileKek::open_or_create(&folder.join(KEK_FILE))?;
         Self::with_provider(&folder, Box::new(kek))
     }
 
     /// Opens what is there and makes nothing: for commands that only read.
     pub fn open(state_dir: &Path) -> Result<Self, KeyringError> {
         let folder = state_dir.join("keys");
-        let kek = FileKek::open(&folder.join("kek-0001.key"))?;
+        let kek = FileKek::open(&folder.join(KEK_FILE))?;
         let path = folder.join("keyring.json");
         let stored = read(&path)?.ok_or_else(|| KeyringError::Read {
             path: path.clone(),
@@ -130,6 +133,20 @@ impl Keyring {
     }
 }
 
+/// New keys over old data would leave it sealed for ever, and look like a start that went well.
+fn refuse_to_replace(state_dir: &Path, folder: &Path) -> Result<(), KeyringError> {
+    let (kek, keyring) = (folder.join(KEK_FILE), folder.join("keyring.json"));
+    let logs = fs::read_dir(state_dir.join("audit")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let log = logs.filter(|path| path.extension().is_some_and(|extension| extension == "log")).min();
+    let data = [Some(state_dir.join("hotline.db")), log].into_iter().flatten().find(|path| path.exists());
+    match (kek.exists(), keyring.exists(), data) {
+        (false, true, _) => Err(KeyringError::Lost { path: kek, data: keyring }),
+        (false, false, Some(data)) => Err(KeyringError::Lost { path: kek, data }),
+        (true, false, Some(data)) => Err(KeyringError::Lost { path: keyring, data }),
+        _ => Ok(()),
+    }
+}
+
 fn read(path: &Path) -> Result<Option<Stored>, KeyringError> {
     match fs::read(path) {
         Ok(text) => serde_json::from_slice(&text)
@@ -185,6 +202,8 @@ impl TryFrom<String> for Base64 {
         BASE64.decode(text.as_bytes()).map(Self)
     }
 }
+
+const KEK_FILE: &str = "kek-0001.key";
 
 #[cfg(test)]
 mod tests {
@@ -254,5 +273,22 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         assert!(Keyring::open(state.path()).is_err());
         assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_lost_key_is_never_replaced_by_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        Keyring::open_or_create(folder.path()).unwrap();
+        let (kek, keyring) = (folder.path().join("keys").join(KEK_FILE), folder.path().join("keys/keyring.json"));
+        fs::rename(&kek, folder.path().join("away")).unwrap();
+        assert!(matches!(Keyring::open_or_create(folder.path()), Err(KeyringError::Lost { .. })));
+        assert!(!kek.exists(), "nothing was written");
+        fs::rename(folder.path().join("away"), &kek).unwrap();
+        Keyring::open_or_create(folder.path()).unwrap();
+        fs::write(folder.path().join("hotline.db"), "data").unwrap();
+        fs::remove_file(&keyring).unwrap();
+        assert!(matches!(Keyring::open_or_create(folder.path()), Err(KeyringError::Lost { .. })));
+        fs::remove_file(&kek).unwrap();
+        assert!(matches!(Keyring::open_or_create(folder.path()), Err(KeyringError::Lost { .. })));
     }
 }

@@ -54,6 +54,11 @@ impl Client {
         Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
+    /// The same client at another address: the product was started again.
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self { address, ..self.clone() }
+    }
+
     pub fn connect(&self) -> io::Result<Tls> {
         let socket = TcpStream::connect_timeout(&self.address, patience())?;
         socket.set_read_timeout(Some(patience()))?;
@@ -86,6 +91,13 @@ impl Client {
             Ok(answer) => Ok(answer),
             Err(error) => Err(flushed.err().unwrap_or(error)),
         }
+    }
+
+    /// Sends a request and does not wait for the answer.
+    pub fn begin_on<S: Write>(&self, stream: &mut S, request: &Request) -> io::Result<()> {
+        stream.write_all(&self.head(request))?;
+        stream.write_all(&request.body)?;
+        stream.flush()
     }
 
     pub fn get(&self, path: &str) -> Answer {

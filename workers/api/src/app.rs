@@ -42,6 +42,8 @@ pub(crate) struct App {
     pub(crate) connections: Arc<Connections>,
     pub(crate) drain: Drain,
     pub(crate) in_flight: AtomicU32,
+    /// Changes that are being carried through, whether or not somebody still waits for the answer.
+    pub(crate) unfinished: AtomicU32,
     /// Every control of our published profile holds, as of the last tick.
     pub(crate) controls_hold: AtomicBool,
     /// KiB of recordings that may be in memory at once.
@@ -99,6 +101,7 @@ impl App {
             connections: Arc::default(),
             drain: Drain::default(),
             in_flight: AtomicU32::new(0),
+            unfinished: AtomicU32::new(0),
             controls_hold: AtomicBool::new(false),
             upload_kib: Arc::new(Semaphore::new(UPLOAD_KIB_MAX)),
             analyses: Semaphore::new(ANALYSES_MAX),

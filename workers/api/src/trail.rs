@@ -64,6 +64,13 @@ pub(crate) async fn change(app: &Shared, visit: &Visit, act: Act) -> Reply<()> {
     app.audit.durable(ticket).await.map_err(|_| closed(app))
 }
 
+/// Takes a recorded change back: it was not made after all (refused, or made by an earlier request).
+pub(crate) fn not_done(app: &Shared, visit: &Visit, act: Act) {
+    if app.audit.record(event(app, visit, act.outcome(Outcome::Failed))).is_err() {
+        app.meters.refused("audit");
+    }
+}
+
 /// Records a reading; waits if the operator wants reads on disk first, too.
 pub(crate) async fn reading(app: &Shared, visit: &Visit, act: Act) -> Reply<()> {
     let ticket = app.audit.record(event(app, visit, act)).map_err(|_| closed(app))?;

@@ -192,7 +192,7 @@ async fn drain(app: &Shared, sender: &ControlSender) -> ExitCode {
     let end = Instant::now() + budget.saturating_sub(MARGIN).max(budget / 2);
     app.connections.order_all_to_leave();
     app.hub.end_all(Farewell::GoingAway);
-    while app.connections.count() > 0 && Instant::now() < end {
+    while (app.connections.count() > 0 || app.unfinished.load(Ordering::Relaxed) > 0) && Instant::now() < end {
         tokio::select! {
             () = app.connections.until_one_leaves() => {}
             () = tokio::time::sleep_until(end.min(Instant::now() + TICK)) => {}

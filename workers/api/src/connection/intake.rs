@@ -27,7 +27,8 @@ pub(crate) enum IntakeError {
 
 /// The body with its bounds.
 pub(crate) struct Intake {
-    body: Incoming,
+    /// Taken only when this is dropped.
+    body: Option<Incoming>,
     left: u64,
     bytes_max: u64,
     idle: Duration,
@@ -50,6 +51,7 @@ impl Intake {
     ) -> Self {
         let ended = body.is_end_stream();
         let connection = (!ended).then(|| Arc::clone(connection));
+        let body = Some(body);
         Self { body, left: bytes_max, bytes_max, idle, deadline: None, overall, timer: None, connection, ended }
     }
 
@@ -76,7 +78,8 @@ impl Body for Intake {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, IntakeError>>> {
         let this = &mut *self;
-        let frame = match Pin::new(&mut this.body).poll_frame(context) {
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        let frame = match Pin::new(body).poll_frame(context) {
             Poll::Pending => {
                 return this.poll_timer(context).map(|()| Some(Err(IntakeError::Stalled)));
             }
@@ -101,18 +104,36 @@ impl Body for Intake {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
 impl Drop for Intake {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take().filter(|_| !self.ended && !self.body.is_end_stream()) {
+        if self.ended || self.is_end_stream() {
+            return;
+        }
+        if let Some(connection) = self.connection.take() {
             connection.linger();
+        }
+        // Dropped at once, an HTTP/2 stream would be reset before its answer is out.
+        if let (Some(body), Ok(runtime)) = (self.body.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(tokio::time::timeout(LINGER_TIME, discard(body)));
+        }
+    }
+}
+
+/// Reads on for the sake of the answer, not of the body.
+async fn discard(mut body: Incoming) {
+    let mut left = LINGER_BYTES_MAX;
+    while let Some(Ok(frame)) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
         }
     }
 }
@@ -127,3 +148,7 @@ impl IntakeError {
         }
     }
 }
+
+/// An unread body is read on for so long, or so far, while its answer goes out.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 1 << 20;

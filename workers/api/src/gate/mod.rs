@@ -79,6 +79,10 @@ pub(crate) async fn handle(app: &Shared, connection: &Arc<Connection>, request: 
     if let (Origin::Allowed, Some(value)) = (visit.origin, &origin_header) {
         origin::allow(response.headers_mut(), value, method == Method::OPTIONS);
     }
+    if method == Method::HEAD {
+        // HTTP/1 leaves a body out by itself; on an HTTP/2 stream it would be a protocol error.
+        *response.body_mut() = Body::empty();
+    }
     finish(app, &mut response, &visit, &method, started);
     // HTTP/2 says it with a GOAWAY, which is the connection's own business.
     if connection.is_leaving() && version <= Version::HTTP_11 {
@@ -113,17 +117,38 @@ async fn pass(app: &Shared, request: Request<Body>, visit: &mut Visit, charged: 
     let deadline = Duration::from_millis(visit.route.deadline_ms(limits, app.config.speech.synchronous_wait_ms));
     let mut request = Request::from_parts(parts, body);
     request.extensions_mut().insert(visit.clone());
-    let mut router = app.router().clone();
-    let answered = guard::guarded(router.call(request), deadline).await;
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let answered = match changes {
+        true => guard::guarded(to_its_end(app, request), deadline).await.and_then(|ended| ended),
+        false => guard::guarded(routed(app, request), deadline).await,
+    };
     match answered {
-        Ok(Ok(response)) => Ok(response),
-        Ok(Err(never)) => match never {},
+        Ok(response) => Ok(response),
         Err(unanswered) => {
             app.meters.refused("unanswered");
             tracing::error!(request = visit.id.as_str(), route = visit.route.template(), ?unanswered, "no answer");
             Err(unanswered.into())
         }
     }
+}
+
+async fn routed(app: &Shared, request: Request<Body>) -> Response {
+    match app.router().clone().call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// A change that has begun is carried through, recorded and announced although the caller hangs up or
+/// the deadline passes: dropping it half-way would leave an effect without what belongs to it.
+async fn to_its_end(app: &Shared, request: Request<Body>) -> Result<Response, guard::Unanswered> {
+    let unfinished = Unfinished::begin(app);
+    let app = Arc::clone(app);
+    let handler = tokio::spawn(async move {
+        let _unfinished = unfinished;
+        routed(&app, request).await
+    });
+    handler.await.map_err(|_| guard::Unanswered::Panicked)
 }
 
 /// 431 with all our headers, where the protocol's own refusal would have none.
@@ -271,6 +296,24 @@ fn known_method(method: &Method) -> &'static str {
         "DELETE" => "DELETE",
         "OPTIONS" => "OPTIONS",
         _ => "other",
+    }
+}
+
+/// Counts a change until it is carried through; a drain waits for it.
+struct Unfinished {
+    app: Shared,
+}
+
+impl Unfinished {
+    fn begin(app: &Shared) -> Self {
+        app.unfinished.fetch_add(1, Ordering::Relaxed);
+        Self { app: Arc::clone(app) }
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.app.unfinished.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

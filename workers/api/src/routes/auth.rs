@@ -56,6 +56,9 @@ pub(crate) async fn login(
 ) -> Reply {
     let Credentials { username, password } = credentials;
     let password = zeroize::Zeroizing::new(password);
+    if username.len() > NAME_BYTES_MAX || password.len() > PASSWORD_BYTES_MAX {
+        return Err(Problem::invalid("/username", "is too long, or the password is"));
+    }
     charge_login(&app, &visit, &username)?;
     let Some(person) = app.domain.people.verify(&username, &password).await.map_err(|error| app.broken(error))? else {
         let act = Act::new(EventType::Login, "auth.login", "")
@@ -132,7 +135,7 @@ async fn mint(app: &Shared, user: &str, ttl_seconds: u64, uid: u32) -> Result<(S
 
 /// Both budgets count every try, so that neither many names nor many addresses help a guesser.
 fn charge_login(app: &Shared, visit: &Visit, username: &str) -> Reply<()> {
-    let name = app.vault.blind_index("login", &username.to_lowercase());
+    let name = app.vault.blind_index("login", &username.trim().to_lowercase());
     for payer in [Payer::LoginAddress(neighbourhood(visit.address)), Payer::LoginName(&name)] {
         let charge = app.charge(payer, app.config.rate.login);
         if let Some(mut refusal) = charge.refusal() {
@@ -174,3 +177,8 @@ fn timestamp(ms: u64) -> String {
     let ms = i64::try_from(ms).unwrap_or(i64::MAX);
     format!("{:.3}", jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX))
 }
+
+/// No account has a longer name.
+const NAME_BYTES_MAX: usize = 256;
+/// Sixteen times what the guidelines ask to be accepted.
+const PASSWORD_BYTES_MAX: usize = 1_024;

@@ -10,6 +10,7 @@ use hotline_domain::policy::Permissions;
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::conditional::{self, Expected, etag, set_etag};
 use super::{ProblemBody, idempotency, json, json_bytes};
@@ -51,15 +52,22 @@ pub(crate) async fn create(
 ) -> Reply {
     caller.must(Permissions::CASE_WRITE)?;
     let once = idempotency::once(&app, &headers, &caller, &[&bytes])?;
-    let opened = app.domain.cases.create(&caller.principal.actor(), new, once).await;
-    let (case, replayed) = match opened.map_err(|error| app.refused_case(error))? {
-        Opened::Done(case) => (case, false),
-        Opened::Before(case) => (case, true),
-        Opened::OtherRequest => return Err(idempotency::other_request()),
+    new.check().map_err(|invalid| Problem::invalid(invalid.pointer, invalid.reason))?;
+    // The record goes first: a case that cannot be recorded is not opened.
+    let id = Uuid::now_v7();
+    trail::change(&app, &caller.visit, Act::new(EventType::SystemChange, "case.create", id)).await?;
+    let opened = app.domain.cases.create(id, &caller.principal.actor(), new, once).await;
+    let (case, replayed) = match opened {
+        Ok(Opened::Done(case)) => (case, false),
+        other => {
+            trail::not_done(&app, &caller.visit, Act::new(EventType::SystemChange, "case.create", id));
+            match other.map_err(|error| app.refused_case(error))? {
+                Opened::Done(case) => (case, false),
+                Opened::Before(case) => (case, true),
+                Opened::OtherRequest => return Err(idempotency::other_request()),
+            }
+        }
     };
-    let act = Act::new(EventType::SystemChange, "case.create", case.id)
-        .details(json!({ "caseNumber": case.case_number, "replayed": replayed }));
-    trail::change(&app, &caller.visit, act).await?;
     if !replayed {
         app.announce(
             "cases".to_owned(),

@@ -91,8 +91,15 @@ pub(crate) async fn process(State(app): State<Shared>, caller: Caller, request: 
         jurisdiction: fields.jurisdiction,
         once,
     };
-    let accepted = app.domain.calls.accept(&caller.principal.actor(), new).await;
+    // The record goes first: a call that cannot be recorded is not taken.
+    let id = Uuid::now_v7();
+    let act = || Act::new(EventType::DataAccess, "call.process", id).details(json!({ "bytes": bytes }));
+    trail::change(&app, &caller.visit, act()).await?;
+    let accepted = app.domain.calls.accept(id, &caller.principal.actor(), new).await;
     drop(room);
+    if !matches!(accepted, Ok(Accepted::Done(_))) {
+        trail::not_done(&app, &caller.visit, act());
+    }
     let (call, replayed) = match accepted.map_err(|error| app.broken(error))? {
         Accepted::Done(call) => (call, false),
         Accepted::Before(call) => (call, true),
@@ -103,9 +110,6 @@ pub(crate) async fn process(State(app): State<Shared>, caller: Caller, request: 
             return Err(Problem::unavailable("queue-full", "Too many recordings wait to be transcribed."));
         }
     };
-    let act =
-        Act::new(EventType::DataAccess, "call.process", call).details(json!({ "bytes": bytes, "replayed": replayed }));
-    trail::change(&app, &caller.visit, act).await?;
 
     let call = wait_for_result(&app, &caller, call).await?;
     let mut response = match call.status {

@@ -88,7 +88,7 @@ impl Fixture {
             jurisdiction: None,
             once: None,
         };
-        match self.rooms.domain.calls.accept(&actor(), new).await.unwrap() {
+        match self.rooms.domain.calls.accept(Uuid::now_v7(), &actor(), new).await.unwrap() {
             Accepted::Done(id) => id,
             _ => panic!("the call was not accepted"),
         }

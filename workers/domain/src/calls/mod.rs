@@ -55,11 +55,10 @@ impl Calls {
     }
 
     /// Keeps the recording, then the call and its job together.
-    pub async fn accept(&self, actor: &Actor, new: NewCall) -> Result<Accepted, StoreError> {
+    pub async fn accept(&self, id: Uuid, actor: &Actor, new: NewCall) -> Result<Accepted, StoreError> {
         if let Err(invalid) = new.check() {
             return Ok(Accepted::Invalid(invalid));
         }
-        let id = Uuid::now_v7();
         let now_ms = clock::now_ms().cast_signed();
         let mut row = self.first_row(id, actor, &new, now_ms)?;
         let job = JobRow {

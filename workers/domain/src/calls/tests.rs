@@ -32,7 +32,9 @@ fn new_call(once: Option<Once>) -> NewCall {
 }
 
 fn accepted(domain: &Domain, actor: &Actor) -> Uuid {
-    let Accepted::Done(id) = block_on(domain.calls.accept(actor, new_call(None))).unwrap() else { panic!() };
+    let Accepted::Done(id) = block_on(domain.calls.accept(Uuid::now_v7(), actor, new_call(None))).unwrap() else {
+        panic!()
+    };
     id
 }
 
@@ -93,7 +95,7 @@ fn a_recording_that_comes_twice_is_kept_once() {
     let (domain, folder) = domain();
     let lawyer = Actor { user: administrator(&domain).id, permissions: Role::Attorney.permissions() };
     let once = |digest| Some(Once::new(&vault(), lawyer.user, "POST /voice/process", "key", [digest; 32]));
-    let accept = |digest| block_on(domain.calls.accept(&lawyer, new_call(once(digest)))).unwrap();
+    let accept = |digest| block_on(domain.calls.accept(Uuid::now_v7(), &lawyer, new_call(once(digest)))).unwrap();
     let Accepted::Done(id) = accept(1) else { panic!() };
     assert!(matches!(accept(1), Accepted::Before(before) if before == id));
     assert!(matches!(accept(2), Accepted::OtherRequest));
@@ -105,7 +107,7 @@ fn what_cannot_be_taken_leaves_nothing_behind() {
     let (domain, folder) = domain();
     let mut new = new_call(None);
     new.jurisdiction = Some("somewhere in California".to_owned());
-    let refused = block_on(domain.calls.accept(&actor(Role::Attorney), new)).unwrap();
+    let refused = block_on(domain.calls.accept(Uuid::now_v7(), &actor(Role::Attorney), new)).unwrap();
     assert!(matches!(refused, Accepted::Invalid(invalid) if invalid.pointer == "/jurisdiction"));
     assert!(recordings(&folder).is_empty());
 }

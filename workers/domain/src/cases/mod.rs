@@ -64,10 +64,11 @@ impl Cases {
         Self { store, vault, default_jurisdiction }
     }
 
-    pub async fn create(&self, actor: &Actor, new: NewCase, once: Option<Once>) -> Result<Opened, CaseError> {
+    /// The caller chose the id, so that the act could be recorded before it is done.
+    pub async fn create(&self, id: Uuid, actor: &Actor, new: NewCase, once: Option<Once>) -> Result<Opened, CaseError> {
         new.check()?;
         let now_ms = clock::now_ms().cast_signed();
-        let mut case = self.first_version(actor, new, now_ms);
+        let mut case = self.first_version(id, actor, new, now_ms);
         for _ in 0..NUMBERS_TRIED_MAX {
             case.case_number = random_number()?.to_string();
             let row = to_row(&self.vault, &case, now_ms, now_ms)?;
@@ -152,9 +153,9 @@ impl Cases {
         from_row(&self.vault, &row.ok_or(StoreError::Malformed { what: "a key without its case" })?)
     }
 
-    fn first_version(&self, actor: &Actor, new: NewCase, now_ms: i64) -> Case {
+    fn first_version(&self, id: Uuid, actor: &Actor, new: NewCase, now_ms: i64) -> Case {
         Case {
-            id: Uuid::now_v7(),
+            id,
             case_number: String::new(),
             version: 1,
             state: CaseState::New,

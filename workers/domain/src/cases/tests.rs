@@ -21,7 +21,10 @@ fn new_case(title: &str) -> NewCase {
 fn a_case_is_found_by_id_and_by_number_by_those_who_may() {
     let (domain, _folder) = domain();
     let lawyer = attorney(administrator(&domain).id);
-    let Opened::Done(case) = block_on(domain.cases.create(&lawyer, new_case("a"), None)).unwrap() else { panic!() };
+    let Opened::Done(case) = block_on(domain.cases.create(Uuid::now_v7(), &lawyer, new_case("a"), None)).unwrap()
+    else {
+        panic!()
+    };
     for key in [case.id.to_string(), case.case_number.clone(), case.case_number.replace('-', "")] {
         assert_eq!(block_on(domain.cases.find(&lawyer, &key)).unwrap().unwrap().id, case.id, "{key}");
     }
@@ -37,7 +40,9 @@ fn what_is_marked_is_seen_by_the_cleared_alone() {
     let intake = Actor { user: Uuid::new_v4(), permissions: Role::Intake.permissions() };
     let mut marked = new_case("marked");
     marked.classification = Some(Classification::Restricted);
-    let Opened::Done(case) = block_on(domain.cases.create(&lawyer, marked, None)).unwrap() else { panic!() };
+    let Opened::Done(case) = block_on(domain.cases.create(Uuid::now_v7(), &lawyer, marked, None)).unwrap() else {
+        panic!()
+    };
     assert!(block_on(domain.cases.find(&lawyer, &case.case_number)).unwrap().is_some());
     assert!(block_on(domain.cases.find(&intake, &case.case_number)).unwrap().is_none());
     assert!(block_on(domain.cases.list(&intake, ListQuery::default())).unwrap().cases.is_empty());
@@ -48,7 +53,10 @@ fn what_is_marked_is_seen_by_the_cleared_alone() {
 fn a_change_needs_the_newest_version_and_an_allowed_state() {
     let (domain, _folder) = domain();
     let lawyer = attorney(administrator(&domain).id);
-    let Opened::Done(case) = block_on(domain.cases.create(&lawyer, new_case("a"), None)).unwrap() else { panic!() };
+    let Opened::Done(case) = block_on(domain.cases.create(Uuid::now_v7(), &lawyer, new_case("a"), None)).unwrap()
+    else {
+        panic!()
+    };
     let change = |version, json: serde_json::Value| {
         let change: CaseChange = serde_json::from_value(json).unwrap();
         block_on(domain.cases.update(&lawyer, &case.case_number, version, change))
@@ -66,10 +74,14 @@ fn the_same_request_answers_what_it_made_then() {
     let (domain, _folder) = domain();
     let lawyer = attorney(administrator(&domain).id);
     let once = || Some(Once::new(&vault(), lawyer.user, "POST /cases", "key", [1; 32]));
-    let Opened::Done(case) = block_on(domain.cases.create(&lawyer, new_case("a"), once())).unwrap() else { panic!() };
+    let Opened::Done(case) = block_on(domain.cases.create(Uuid::now_v7(), &lawyer, new_case("a"), once())).unwrap()
+    else {
+        panic!()
+    };
     let change = CaseChange { title: Some("b".to_owned()), ..CaseChange::default() };
     block_on(domain.cases.update(&lawyer, &case.case_number, 1, change)).unwrap();
-    let Opened::Before(again) = block_on(domain.cases.create(&lawyer, new_case("a"), once())).unwrap() else {
+    let Opened::Before(again) = block_on(domain.cases.create(Uuid::now_v7(), &lawyer, new_case("a"), once())).unwrap()
+    else {
         panic!()
     };
     assert_eq!((again.id, again.title.as_str(), again.version), (case.id, "a", 1));
@@ -80,7 +92,7 @@ fn pages_follow_one_another_without_gap_or_repeat() {
     let (domain, _folder) = domain();
     let lawyer = attorney(administrator(&domain).id);
     for n in 0..7 {
-        block_on(domain.cases.create(&lawyer, new_case(&n.to_string()), None)).unwrap();
+        block_on(domain.cases.create(Uuid::now_v7(), &lawyer, new_case(&n.to_string()), None)).unwrap();
     }
     let (mut seen, mut cursor) = (Vec::new(), None);
     loop {
@@ -102,7 +114,7 @@ fn pages_follow_one_another_without_gap_or_repeat() {
 fn nothing_of_a_case_lies_in_clear() {
     let (domain, folder) = domain();
     let lawyer = attorney(administrator(&domain).id);
-    block_on(domain.cases.create(&lawyer, new_case("Hornswoggled"), None)).unwrap();
+    block_on(domain.cases.create(Uuid::now_v7(), &lawyer, new_case("Hornswoggled"), None)).unwrap();
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let path = entry.unwrap().path();
         let bytes = if path.is_file() { std::fs::read(&path).unwrap() } else { Vec::new() };
