@@ -51,7 +51,7 @@ impl Hotline {
         let Some(address) = ready else {
             print_log(folder.path());
             let _ = supervisor.kill();
-            panic!("the product did not become ready");
+            panic!("the product did not become ready (executables of two builds? `cargo build` makes them one again)");
         };
         let mut hotline = Self { folder, supervisor, address, metrics: address };
         hotline.metrics = hotline.status()["metrics"].as_str().unwrap().parse().unwrap();
