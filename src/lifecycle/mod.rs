@@ -1,9 +1,14 @@
-//! When a worker is started, given time, killed, given up: decided without clock, descriptor or log.
+//! When a worker is started, given time, replaced, killed, given up: decided without clock, descriptor or log.
 pub mod clock;
 mod exit_code;
+mod process_life;
 mod restart;
-mod worker_life;
+mod roll_out;
+pub mod shelter;
+mod slot_life;
 
 pub use exit_code::ExitCode;
+pub use process_life::{Order, Patience, Phase, ProcessLife};
 pub use restart::Restart;
-pub use worker_life::{Action, Event, Patience, Phase, WorkerLife};
+pub use roll_out::{RollOut, Step};
+pub use slot_life::{Action, Event, Generation, SlotLife, Succession, Vacancy};

@@ -1,0 +1,104 @@
+//! A change for every slot, one after the other; the first that fails takes the whole change back.
+use std::collections::VecDeque;
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Replace the worker of this slot.
+    Roll(usize),
+    /// Nothing until the slot under way has been told about.
+    Wait,
+    /// Every slot has the change, or none has.
+    Over { succeeded: bool },
+}
+
+/// The way of one change through the slots.
+#[derive(Debug)]
+pub struct RollOut {
+    ahead: VecDeque<usize>,
+    under_way: Option<usize>,
+    done: Vec<usize>,
+    is_undoing: bool,
+}
+
+impl RollOut {
+    pub fn over(slots: impl IntoIterator<Item = usize>) -> Self {
+        Self { ahead: slots.into_iter().collect(), under_way: None, done: Vec::new(), is_undoing: false }
+    }
+
+    /// Being taken back.
+    pub fn is_undoing(&self) -> bool {
+        self.is_undoing
+    }
+
+    /// To be asked again after every answer.
+    pub fn next(&mut self) -> Step {
+        if self.under_way.is_some() {
+            return Step::Wait;
+        }
+        match self.ahead.pop_front() {
+            Some(slot) => {
+                self.under_way = Some(slot);
+                Step::Roll(slot)
+            }
+            None => Step::Over { succeeded: !self.is_undoing },
+        }
+    }
+
+    /// A slot's roll ended. While undoing, a failure changes nothing: the old kind is all there is.
+    pub fn rolled(&mut self, slot: usize, succeeded: bool) {
+        if self.under_way != Some(slot) {
+            return;
+        }
+        self.under_way = None;
+        if self.is_undoing {
+            return;
+        }
+        if succeeded {
+            self.done.push(slot);
+        } else {
+            self.undo();
+        }
+    }
+
+    /// Takes the change back from every slot that has it.
+    pub fn undo(&mut self) {
+        self.is_undoing = true;
+        self.ahead = self.done.drain(..).rev().collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// In the end all slots have the new kind or all have the old one.
+        #[test]
+        fn all_or_nothing(slots in 1usize..8, fails_at in 0usize..12) {
+            let mut roll_out = RollOut::over(0..slots);
+            let mut is_new = vec![false; slots];
+            let mut rolls = 0;
+            loop {
+                match roll_out.next() {
+                    Step::Roll(slot) => {
+                        prop_assert_eq!(roll_out.next(), Step::Wait);
+                        let fails = rolls == fails_at && !roll_out.is_undoing();
+                        rolls += 1;
+                        if !fails {
+                            is_new[slot] = !roll_out.is_undoing();
+                        }
+                        roll_out.rolled(slot, !fails);
+                    }
+                    Step::Wait => unreachable!("nothing is under way"),
+                    Step::Over { succeeded } => {
+                        prop_assert_eq!(succeeded, fails_at >= slots);
+                        prop_assert!(is_new.iter().all(|new| *new == succeeded), "{:?}", is_new);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A living worker, as the supervisor holds it: by pidfd, control socket and board cell.
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use hotline::board::Board;
+use hotline::lifecycle::Generation;
+use hotline::sys::{self, Pidfd, Spawned};
+use hotline::wire::Slot;
+
+use super::link::Link;
+use super::plan::Plan;
+
+/// One worker process.
+pub(super) struct Process {
+    pub(super) generation: Generation,
+    /// Slot and cell, as the worker is told them.
+    pub(super) slot: Slot,
+    pub(super) pid: u32,
+    pub(super) pidfd: Pidfd,
+    pub(super) link: Link,
+    pub(super) started: Instant,
+    /// What it was started with: settings and programs.
+    pub(super) plan: Rc<Plan>,
+    /// Listeners it was given; it can accept on those and no others.
+    pub(super) listeners: u16,
+    /// The slots whose listeners it was last told to accept on.
+    pub(super) listens_to: Vec<u16>,
+    /// Why it cannot start, in its own words.
+    pub(super) complaint: Option<String>,
+    /// The newest beat on the board, and when we first saw it.
+    beat: (u64, Instant),
+}
+
+impl Process {
+    /// Forks and executes.
+    pub(super) fn start(
+        plan: &Rc<Plan>,
+        generation: Generation,
+        slot: Slot,
+        board: &Board,
+        board_fd: BorrowedFd<'_>,
+        listeners: &[BorrowedFd<'_>],
+    ) -> io::Result<Self> {
+        board.cell(slot.cell).clear();
+        let (ours, theirs) = sys::pair()?;
+        let mut handed = vec![theirs.as_fd(), board_fd];
+        handed.extend_from_slice(listeners);
+        let Spawned { pid, pidfd } = sys::spawn(plan.program(slot.role), &handed)?;
+        let started = Instant::now();
+        Ok(Self {
+            generation,
+            slot,
+            pid,
+            pidfd,
+            link: Link::new(ours, slot.role)?,
+            started,
+            plan: Rc::clone(plan),
+            listeners: u16::try_from(listeners.len()).unwrap_or(u16::MAX),
+            listens_to: Vec::new(),
+            complaint: None,
+            beat: (0, started),
+        })
+    }
+
+    /// Time since the worker's beat last changed. Beats are wall-clock times, but only their change
+    /// counts: when the clock is set, nobody is late.
+    pub(super) fn beat_age(&mut self, board: &Board, now: Instant) -> Duration {
+        let newest = board.cell(self.slot.cell).last_beat_ms();
+        if newest != self.beat.0 {
+            self.beat = (newest, now);
+        }
+        now.saturating_duration_since(self.beat.1)
+    }
+
+    /// Resident memory.
+    pub(super) fn rss_bytes(&self) -> u64 {
+        let statm = fs::read_to_string(format!("/proc/{}/statm", self.pid)).unwrap_or_default();
+        let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+        pages * PAGE_BYTES
+    }
+}
+
+/// On both architectures we ship for.
+const PAGE_BYTES: u64 = 4_096;
