@@ -18,5 +18,6 @@ mod limits;
 mod live;
 mod metrics;
 mod secrecy;
+mod tickets;
 mod tidy;
 mod transport;

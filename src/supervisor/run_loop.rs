@@ -213,6 +213,7 @@ impl Supervisor {
         }
         self.scrape_on_time(now);
         self.late_commands(now);
+        self.rotate_ticket_keys(now);
         self.notify.feed_watchdog(now);
     }
 
