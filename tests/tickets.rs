@@ -93,7 +93,7 @@ fn a_session_survives_the_death_of_every_worker() {
 
 #[test]
 fn a_session_survives_a_rotation_and_nothing_is_written_down() {
-    let hotline = Hotline::start("[tls]\nticket_lifetime_seconds = 30\n[cache]\nenabled = false\n");
+    let hotline = Hotline::start("[tls]\nticket_lifetime_seconds = 20\n[cache]\nenabled = false\n");
     let session = Session::gain(&hotline);
     let (before, files_before) = (rotations(&hotline), files(&hotline.state_dir()));
     until("the keys were changed", || rotations(&hotline) > before);

@@ -111,13 +111,13 @@ impl Supervisor {
         sys::raise_open_files()?;
         let state_lock = state::take(&config.paths)?;
         let keyring = Keyring::open_or_create(&config.paths.state_dir)?;
-        let tickets = tickets::start(&config.tls, started)?;
         let boot_id = random_boot_id()?;
         let (board, board_fd) = Board::create(boot_id)?;
         let programs = listeners::programs()?;
         let (listeners, address) = listeners::bind_api(&config)?;
         let scribe = listeners::bind_scribe(&config)?;
         let recorder = Recorder::install();
+        let tickets = tickets::start(&config.tls, started)?;
         metrics::gauge!(names::BUILD_INFO, "build" => BUILD_ID).set(1.0);
         let slots = slots(&config, boot_id, listeners, scribe);
         Ok(Self {

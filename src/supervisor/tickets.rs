@@ -9,7 +9,9 @@ use hotline::wire::{Role, ToWorker};
 
 use super::Supervisor;
 
+/// After the recorder is installed: a series that is there from the start shows the first rotation.
 pub(super) fn start(tls: &Tls, now: Instant) -> Result<Rotation, NoRandomness> {
+    metrics::counter!(names::TICKET_KEY_ROTATIONS).increment(0);
     Rotation::start(Duration::from_secs(tls.ticket_lifetime_seconds.into()), now)
 }
 
