@@ -20,4 +20,5 @@ mod metrics;
 mod secrecy;
 mod tickets;
 mod tidy;
+mod top;
 mod transport;
