@@ -18,6 +18,8 @@ pub mod lifecycle;
 pub mod sys;
 /// Log set-up, and every metric name as a documented constant.
 pub mod telemetry;
+/// The keys of TLS session tickets: made, rotated, sealed and opened with.
+pub mod tickets;
 /// Envelope encryption and the keys' names.
 pub mod vault;
 /// Messages between processes: framing, caps, version and build id, permit table.

@@ -18,5 +18,7 @@ mod limits;
 mod live;
 mod metrics;
 mod secrecy;
+mod tickets;
 mod tidy;
+mod top;
 mod transport;

@@ -11,6 +11,7 @@ mod output;
 mod settings;
 mod status;
 mod token;
+mod top;
 
 use std::path::PathBuf;
 use std::process::ExitCode as Code;
@@ -46,6 +47,8 @@ enum Command {
     },
     /// Show slots, pids, phases, restarts, connections, memory.
     Status,
+    /// Watch slots, rates, latencies and queues live; q leaves.
+    Top(top::TopArguments),
     /// Ask the service whether it can do its work: exit code 0 or 1.
     Health {
         /// `https://host:port[/path]`; else the running service of these settings.
@@ -92,6 +95,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
             match command {
                 Command::Serve => serve(config),
                 Command::Status => status::show(&config, json),
+                Command::Top(arguments) => top::run(&config, &arguments, json),
                 Command::Health { url } => health::ask(&config, url.as_deref(), json),
                 Command::Token(arguments) => token::mint(&config, &arguments, json),
                 Command::Call(arguments) => call::place(&config, &arguments, json),

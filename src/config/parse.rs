@@ -88,7 +88,7 @@ fn tls(read: &mut Reader) -> Tls {
         certificate: read.path("tls.certificate"),
         key: read.path("tls.key"),
         handshake_deadline_ms: read.number("tls.handshake_deadline_ms", 10_000, 100..=120_000),
-        ticket_lifetime_seconds: read.number("tls.ticket_lifetime_seconds", 21_600, 60..=86_400),
+        ticket_lifetime_seconds: read.number("tls.ticket_lifetime_seconds", 21_600, 2..=86_400),
     };
     match (&tls.certificate, &tls.key) {
         (Some(_), None) => read.mistake("tls.key", "is missing: a certificate needs its key"),

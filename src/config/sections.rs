@@ -64,6 +64,7 @@ pub struct Tls {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
     pub handshake_deadline_ms: u64,
+    /// How long a session can be resumed; ticket keys change twice in this time.
     pub ticket_lifetime_seconds: u32,
 }
 

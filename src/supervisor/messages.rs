@@ -79,9 +79,10 @@ impl Supervisor {
             config: self.config.clone(),
         };
         self.tell(index, &ToWorker::Welcome(Box::new(welcome)));
+        self.tell_ticket_keys(index);
     }
 
-    fn tell(&mut self, index: usize, message: &ToWorker) {
+    pub(super) fn tell(&mut self, index: usize, message: &ToWorker) {
         if let Some(process) = &mut self.slots[index].process
             && !process.link.send(message)
         {

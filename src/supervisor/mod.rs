@@ -15,6 +15,7 @@ mod run_loop;
 mod scrape;
 mod state;
 mod status;
+mod tickets;
 mod worker;
 
 use std::fs::File;
@@ -28,6 +29,7 @@ use hotline::config::Config;
 use hotline::lifecycle::{ExitCode, Patience, Restart, WorkerLife};
 use hotline::sys::{self, Program, Signal, Signals};
 use hotline::telemetry::{Merged, Recorder, logging, names};
+use hotline::tickets::{NoRandomness, Rotation};
 use hotline::vault::{Keyring, KeyringError};
 use hotline::wire::{BUILD_ID, Role, Slot};
 use nix::fcntl::Flock;
@@ -48,6 +50,8 @@ pub(crate) enum StartError {
     Bind { what: String, source: io::Error },
     #[error("could not open the worker program {path}: {source} (is it installed beside `hotline`?)")]
     Program { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Tickets(#[from] NoRandomness),
     #[error("could not prepare the supervisor: {0}")]
     Io(#[from] io::Error),
 }
@@ -60,7 +64,7 @@ impl StartError {
             Self::Keyring(_) | Self::Program { .. } | Self::State(state::StateError::OpenToOthers { .. }) => {
                 ExitCode::BadConfig
             }
-            Self::State(_) | Self::Bind { .. } | Self::Io(_) => ExitCode::TryLater,
+            Self::State(_) | Self::Bind { .. } | Self::Tickets(_) | Self::Io(_) => ExitCode::TryLater,
         }
     }
 }
@@ -73,6 +77,7 @@ struct Supervisor {
     board: Board,
     board_fd: OwnedFd,
     keyring: Keyring,
+    tickets: Rotation,
     slots: Vec<SlotState>,
     programs: [(Role, Program); 3],
     address: std::net::SocketAddr,
@@ -112,6 +117,7 @@ impl Supervisor {
         let (listeners, address) = listeners::bind_api(&config)?;
         let scribe = listeners::bind_scribe(&config)?;
         let recorder = Recorder::install();
+        let tickets = tickets::start(&config.tls, started)?;
         metrics::gauge!(names::BUILD_INFO, "build" => BUILD_ID).set(1.0);
         let slots = slots(&config, boot_id, listeners, scribe);
         Ok(Self {
@@ -133,6 +139,7 @@ impl Supervisor {
             board,
             board_fd,
             keyring,
+            tickets,
             slots,
             programs,
             address,

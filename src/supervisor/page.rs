@@ -14,6 +14,8 @@ pub(super) struct PageDoor {
     pub(super) visitors: Vec<Visitor<TcpStream>>,
     next_id: u64,
     pub(super) scrape: Option<Scrape>,
+    /// Visitors for the next scrape: the last one was too short ago.
+    pub(super) waiting: Vec<u64>,
     pub(super) scrapes: u64,
     pub(super) scraped_at: Instant,
 }
@@ -39,7 +41,21 @@ impl PageDoor {
         let listener = TcpListener::bind(bind)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, visitors: Vec::new(), next_id: 1, scrape: None, scrapes: 0, scraped_at: now })
+        Ok(Self {
+            listener,
+            address,
+            visitors: Vec::new(),
+            next_id: 1,
+            scrape: None,
+            waiting: Vec::new(),
+            scrapes: 0,
+            scraped_at: now,
+        })
+    }
+
+    /// Somebody waits for the page, so deadlines must be noticed soon.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.scrape.is_some() || !self.waiting.is_empty()
     }
 
     pub(super) fn accept(&mut self, now: Instant) {
@@ -103,12 +119,17 @@ fn response(status: &str, content_type: &str, body: &str) -> Vec<u8> {
 
 /// A worker that does not answer in this time is shown as it was.
 pub(super) const SCRAPE_WITHIN: Duration = Duration::from_millis(500);
+/// Scrapes begin no closer together: a worker that answered more often would break its permit, and the page is
+/// open to everybody on this machine.
+pub(super) const SCRAPE_APART: Duration = Duration::from_millis(120);
 /// Snapshots are fetched this often even if nobody asks, so that a dying worker takes little along.
 pub(super) const SCRAPE_EVERY: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hotline::telemetry::Snapshot;
+    use hotline::wire::{FromWorker, Permits, Role, WIRE_VERSION};
     use std::io::{Read, Write};
 
     /// Sends one request and drives the door until the client has its answer.
@@ -130,6 +151,19 @@ mod tests {
             wanting.extend(new);
         }
         (wanting.len(), client.join().unwrap())
+    }
+
+    #[test]
+    fn however_often_the_page_is_wanted_workers_may_answer() {
+        let start = Instant::now();
+        let mut permits = Permits::new(Role::Scribe);
+        let (wire_version, build_id) = (WIRE_VERSION, String::new());
+        permits.admit(&FromWorker::Hello { wire_version, build_id, role: Role::Scribe, pid: 1 }, start).unwrap();
+        for scrape_id in 0..2_000u32 {
+            let snapshot = Snapshot::default();
+            let answer = FromWorker::Metrics { scrape_id: scrape_id.into(), snapshot };
+            permits.admit(&answer, start + SCRAPE_APART * scrape_id).unwrap();
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(crate) struct Status {
     pub(crate) workers: Vec<WorkerStatus>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SupervisorStatus {
     pub(crate) pid: u32,
@@ -50,7 +50,7 @@ pub(crate) struct SupervisorStatus {
     pub(crate) uptime_seconds: u64,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WorkerStatus {
     pub(crate) slot: String,

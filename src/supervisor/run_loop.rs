@@ -213,6 +213,7 @@ impl Supervisor {
         }
         self.scrape_on_time(now);
         self.late_commands(now);
+        self.rotate_ticket_keys(now);
         self.notify.feed_watchdog(now);
     }
 
@@ -247,7 +248,7 @@ impl Supervisor {
     fn wait(&self) -> Woken {
         let sources = self.sources();
         let mut fds: Vec<PollFd<'_>> = sources.iter().map(|(_, fd, flags)| PollFd::new(*fd, *flags)).collect();
-        let timeout = PollTimeout::from(if self.page.scrape.is_some() { 20u8 } else { TICK_MS });
+        let timeout = PollTimeout::from(if self.page.is_awaited() { 20u8 } else { TICK_MS });
         let mut woken = Woken::default();
         match poll(&mut fds, timeout) {
             Ok(_) => {}

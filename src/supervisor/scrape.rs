@@ -5,14 +5,21 @@ use hotline::telemetry::names;
 use hotline::wire::ToWorker;
 
 use super::Supervisor;
-use super::page::{SCRAPE_EVERY, SCRAPE_WITHIN, Scrape};
+use super::page::{SCRAPE_APART, SCRAPE_EVERY, SCRAPE_WITHIN, Scrape};
 
 impl Supervisor {
-    /// A visitor wants the page: joins the scrape under way or begins one.
+    /// A visitor wants the page: joins the scrape under way, or the next one.
     pub(super) fn scrape_for(&mut self, visitor: u64, now: Instant) {
-        self.begin_scrape(now);
-        if let Some(scrape) = &mut self.page.scrape {
-            scrape.clients.push(visitor);
+        match &mut self.page.scrape {
+            Some(scrape) => scrape.clients.push(visitor),
+            None => self.page.waiting.push(visitor),
+        }
+        self.scrape_if_wanted(now);
+    }
+
+    fn scrape_if_wanted(&mut self, now: Instant) {
+        if !self.page.waiting.is_empty() && now.saturating_duration_since(self.page.scraped_at) >= SCRAPE_APART {
+            self.begin_scrape(now);
         }
     }
 
@@ -28,6 +35,7 @@ impl Supervisor {
                 self.page.reply(&scrape.clients, &page);
             }
         }
+        self.scrape_if_wanted(now);
         if now.saturating_duration_since(self.page.scraped_at) >= SCRAPE_EVERY {
             self.begin_scrape(now);
             self.recorder.upkeep();
@@ -55,7 +63,8 @@ impl Supervisor {
                 asked.then_some(cell)
             })
             .collect();
-        self.page.scrape = Some(Scrape { id, owed, until: now + SCRAPE_WITHIN, clients: Vec::new() });
+        self.page.scrape =
+            Some(Scrape { id, owed, until: now + SCRAPE_WITHIN, clients: std::mem::take(&mut self.page.waiting) });
     }
 
     fn render(&mut self, now: Instant) -> String {

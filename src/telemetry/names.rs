@@ -38,6 +38,8 @@ metrics! {
     Counter ADMIN_REQUESTS = "hotline_admin_requests_total";
     /// Seconds since the worker's request runtime last beat.
     Gauge HEARTBEAT_AGE_SECONDS = "hotline_worker_heartbeat_age_seconds";
+    /// Changes of the session ticket keys.
+    Counter TICKET_KEY_ROTATIONS = "hotline_ticket_key_rotations_total";
 
     // API worker.
     /// Requests answered, by route template and status class.
@@ -52,6 +54,8 @@ metrics! {
     Gauge CONNECTIONS = "hotline_connections";
     /// TLS handshakes: full, resumed, failed.
     Counter TLS_HANDSHAKES = "hotline_tls_handshakes_total";
+    /// Session tickets that did not open, by reason; their callers got a full handshake.
+    Counter TLS_TICKETS_REFUSED = "hotline_tls_tickets_refused_total";
     /// Requests turned away, by reason.
     Counter REFUSED = "hotline_refused_total";
     /// Requests over their budget, by budget.

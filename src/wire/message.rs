@@ -7,6 +7,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::config::Config;
 use crate::telemetry::Snapshot;
+use crate::tickets::TicketKeys;
 use crate::vault::KeyClass;
 
 /// Which executable a worker is.
@@ -81,6 +82,8 @@ pub enum ToWorker {
     Welcome(Box<Welcome>),
     /// Answer to `FromWorker::UnwrapKey`: newest version first.
     Key { class: KeyClass, versions: Vec<KeyBytes> },
+    /// To API workers only: after the welcome, and again whenever they change.
+    TicketKeys(TicketKeys),
     /// Give a snapshot of all metrics.
     Scrape { scrape_id: u64 },
     /// Another worker published this.

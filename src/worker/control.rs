@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::lifecycle::ExitCode;
 use crate::telemetry::{Recorder, names};
+use crate::tickets::TicketKeys;
 use crate::vault::KeyClass;
 use crate::wire::{self, AdminCall, AdminReply, FrameError, FromWorker, KeyBytes, LiveEvent, ToWorker};
 
@@ -16,11 +17,14 @@ pub struct Control {
     stream: UnixStream,
     recorder: Recorder,
     drain_deadline_ms: u64,
+    /// Came while something else was waited for.
+    ticket_keys: Option<TicketKeys>,
 }
 
 /// What the worker must react to.
 pub enum Incoming {
     Live(LiveEvent),
+    TicketKeys(TicketKeys),
     Admin {
         request_id: u64,
         call: AdminCall,
@@ -46,23 +50,44 @@ impl Control {
     pub(super) fn new(stream: UnixStream, recorder: Recorder, drain_deadline_ms: u64) -> io::Result<Self> {
         // A supervisor that does not read for this long is as good as gone.
         stream.set_write_timeout(Some(Duration::from_secs(10)))?;
-        Ok(Self { stream, recorder, drain_deadline_ms })
+        Ok(Self { stream, recorder, drain_deadline_ms, ticket_keys: None })
     }
 
     /// Asks for a data key. Blocks; only before serving.
     pub fn key(&mut self, class: KeyClass) -> io::Result<Vec<KeyBytes>> {
         self.say(&FromWorker::UnwrapKey { class })?;
         loop {
-            match wire::read(&mut self.stream).map_err(io::Error::other)? {
-                Some(ToWorker::Key { class: got, versions }) if got == class => return Ok(versions),
-                Some(ToWorker::Scrape { scrape_id }) => {
-                    let snapshot = self.recorder.snapshot();
-                    self.say(&FromWorker::Metrics { scrape_id, snapshot })?;
-                }
-                Some(ToWorker::Drain { .. }) | None => ExitCode::Clean.exit(),
-                Some(_) => {}
+            if let ToWorker::Key { class: got, versions } = self.hear()?
+                && got == class
+            {
+                return Ok(versions);
             }
         }
+    }
+
+    /// The newest ticket keys, which the supervisor sends to API workers unasked. Blocks; only before serving.
+    pub fn ticket_keys(&mut self) -> io::Result<TicketKeys> {
+        loop {
+            match self.ticket_keys.take() {
+                Some(keys) => return Ok(keys),
+                None => drop(self.hear()?),
+            }
+        }
+    }
+
+    /// The next message; what cannot wait is done at once.
+    fn hear(&mut self) -> io::Result<ToWorker> {
+        let Some(message) = wire::read(&mut self.stream).map_err(io::Error::other)? else { ExitCode::Clean.exit() };
+        match &message {
+            ToWorker::Scrape { scrape_id } => {
+                let (scrape_id, snapshot) = (*scrape_id, self.recorder.snapshot());
+                self.say(&FromWorker::Metrics { scrape_id, snapshot })?;
+            }
+            ToWorker::TicketKeys(keys) => self.ticket_keys = Some(keys.clone()),
+            ToWorker::Drain { .. } => ExitCode::Clean.exit(),
+            _ => {}
+        }
+        Ok(message)
     }
 
     /// Starts listening. `on` is called on a thread of its own; it must not block for long.
@@ -143,6 +168,7 @@ fn read_all(mut control: Control, answers: &ControlSender, mut on: impl FnMut(In
                 answers.send(FromWorker::Metrics { scrape_id, snapshot });
             }
             Ok(Some(ToWorker::Live(event))) => on(Incoming::Live(event)),
+            Ok(Some(ToWorker::TicketKeys(keys))) => on(Incoming::TicketKeys(keys)),
             Ok(Some(ToWorker::Admin { request_id, call })) => on(Incoming::Admin { request_id, call }),
             Ok(Some(ToWorker::Drain { deadline_ms })) => on(Incoming::Drain { deadline_ms }),
             Ok(Some(ToWorker::Welcome(_) | ToWorker::Key { .. })) => {}

@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::{Control, Incoming};
 use crate::telemetry::{Recorder, names};
+use crate::tickets::TicketKeys;
 use crate::vault::KeyClass;
 use crate::wire::{self, AdminCall, AdminReply, FromWorker, KeyBytes, LiveEvent, ToWorker};
 
@@ -17,11 +18,14 @@ fn a_worker_fetches_keys_answers_scrapes_and_hears_of_the_end() {
     // A scrape may come between a question and its answer.
     let key = KeyBytes { version: 2, bytes: [7; 32] };
     tell(&mut supervisor, &ToWorker::Scrape { scrape_id: 1 });
+    let tickets = TicketKeys::random().unwrap();
+    tell(&mut supervisor, &ToWorker::TicketKeys(tickets.clone()));
     tell(&mut supervisor, &ToWorker::Key { class: KeyClass::Case, versions: vec![key] });
     let versions = control.key(KeyClass::Case).unwrap();
     assert_eq!((versions[0].version, versions[0].bytes), (2, [7; 32]));
     assert!(matches!(hear(&mut supervisor), FromWorker::UnwrapKey { class: KeyClass::Case }));
     assert_eq!(panics_in(hear(&mut supervisor), 1), 3.0);
+    assert_eq!(control.ticket_keys().unwrap().current.name, tickets.current.name, "kept until asked for");
 
     let (incoming_tx, incoming) = channel();
     let sender = control.serve(move |message| incoming_tx.send(message).unwrap());
@@ -35,6 +39,9 @@ fn a_worker_fetches_keys_answers_scrapes_and_hears_of_the_end() {
     assert!(matches!(next(&incoming), Incoming::Live(got) if got == event));
     sender.publish(event.clone());
     assert!(matches!(hear(&mut supervisor), FromWorker::Publish(got) if got == event));
+
+    tell(&mut supervisor, &ToWorker::TicketKeys(tickets.clone()));
+    assert!(matches!(next(&incoming), Incoming::TicketKeys(keys) if keys.next.name == tickets.next.name));
 
     let call = AdminCall::MintToken { user: "admin".to_owned(), ttl_seconds: 60, requested_by_uid: 0 };
     tell(&mut supervisor, &ToWorker::Admin { request_id: 9, call });

@@ -19,7 +19,8 @@ use crate::app::{App, Parts, Shared};
 use crate::connection::accept_until_drained;
 use crate::gate::{Tokens, lives};
 use crate::live::Farewell;
-use crate::{routes, tls};
+use crate::routes;
+use crate::tls::{self, Tickets};
 
 /// Serves until the supervisor says otherwise.
 pub(crate) fn run(entered: Entered) -> ExitCode {
@@ -42,10 +43,6 @@ async fn serve(entered: Entered) -> ExitCode {
     let Entered { welcome, board, listener, mut control } = entered;
     let config = welcome.config;
     let Some(listener) = listener else { return ExitCode::BadConfig };
-    let tls = match tls::server_config(&config) {
-        Ok(tls) => tls,
-        Err(error) => return fail(ExitCode::BadConfig, "no TLS", &error),
-    };
     let triage = match Triage::load(&config.paths.knowledge_dir) {
         Ok(triage) => Arc::new(triage),
         Err(error) => return fail(ExitCode::BadConfig, "no knowledge base", &error),
@@ -53,6 +50,14 @@ async fn serve(entered: Entered) -> ExitCode {
     let (vault, tokens) = match keys(&mut control) {
         Ok(keys) => keys,
         Err(error) => return fail(ExitCode::TryLater, "no keys", &error),
+    };
+    let tickets = match control.ticket_keys() {
+        Ok(keys) => Tickets::new(&keys, &config.tls),
+        Err(error) => return fail(ExitCode::TryLater, "no ticket keys", &error),
+    };
+    let tls = match tls::server_config(&config, tickets.clone()) {
+        Ok(tls) => tls,
+        Err(error) => return fail(ExitCode::BadConfig, "no TLS", &error),
     };
     let domain = match Domain::open(&config, Arc::clone(&vault)) {
         Ok(domain) => domain,
@@ -62,7 +67,7 @@ async fn serve(entered: Entered) -> ExitCode {
     let audit = AuditClient::connect(&config.paths.run_dir, source, &config.audit);
 
     let (from_control, incoming) = mpsc::channel(INCOMING_MAX);
-    let sender = control.serve(move |message| pass_on(&from_control, message));
+    let sender = control.serve(move |message| pass_on(&from_control, &tickets, message));
     let publisher = sender.clone();
     let app = App::new(Parts {
         slot: welcome.slot,
@@ -109,9 +114,11 @@ fn keys(control: &mut Control) -> std::io::Result<(Arc<Vault>, Tokens)> {
     Ok((Arc::new(Vault::new(keys)), tokens))
 }
 
-/// Called on the control thread, which must not wait for a busy worker: events may be lost, orders not.
-fn pass_on(to: &mpsc::Sender<Incoming>, message: Incoming) {
+/// Called on the control thread, which must not wait for a busy worker: events may be lost, orders not, and
+/// new ticket keys are used at once.
+fn pass_on(to: &mpsc::Sender<Incoming>, tickets: &Tickets, message: Incoming) {
     match message {
+        Incoming::TicketKeys(keys) => tickets.change(&keys),
         Incoming::Live(_) => drop(to.try_send(message)),
         Incoming::Admin { .. } | Incoming::Drain { .. } => drop(to.blocking_send(message)),
     }
@@ -131,6 +138,7 @@ async fn attend(app: Shared, mut incoming: mpsc::Receiver<Incoming>, sender: Con
                 });
             }
             Incoming::Drain { deadline_ms } => app.drain.order(deadline_ms),
+            Incoming::TicketKeys(_) => {} // see `pass_on`
         }
     }
 }

@@ -24,7 +24,9 @@ impl Server {
     pub(crate) async fn start(change: impl FnOnce(&mut hotline::config::Config)) -> Self {
         let fixture = Fixture::start(change).await;
         let app = Arc::clone(&fixture.app);
-        let tls = crate::tls::server_config(&app.config).unwrap();
+        let keys = hotline::tickets::TicketKeys::random().unwrap();
+        let tickets = crate::tls::Tickets::new(&keys, &app.config.tls);
+        let tls = crate::tls::server_config(&app.config, tickets).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(accept_until_drained(app, OwnedFd::from(listener), tls, || ()));

@@ -3,15 +3,18 @@
 //! The certificate comes from files, or is made for development; either way a worker that cannot
 //! read it does not start.
 mod development;
+mod tickets;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hotline::config::Config;
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{self, Ticketer, cipher_suite, kx_group};
+use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+pub(crate) use tickets::Tickets;
 
 /// Why no TLS could be set up.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +32,7 @@ pub(crate) enum TlsError {
 }
 
 /// What the acceptor offers. HTTP/2 first, HTTP/1.1 for everybody else.
-pub(crate) fn server_config(config: &Config) -> Result<rustls::ServerConfig, TlsError> {
+pub(crate) fn server_config(config: &Config, tickets: Tickets) -> Result<rustls::ServerConfig, TlsError> {
     let (certificate, key) = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
         _ => development::certificate(&config.paths.state_dir)?,
@@ -45,7 +48,7 @@ pub(crate) fn server_config(config: &Config) -> Result<rustls::ServerConfig, Tls
     // Our order is the order: a client that lists AES-128 first still gets AES-256.
     tls.ignore_client_order = true;
     tls.max_early_data_size = 0;
-    tls.ticketer = Ticketer::new().map_err(TlsError::Unusable)?;
+    tls.ticketer = Arc::new(tickets);
     // A second ticket costs every handshake 250 bytes and one more encryption, and few clients use it.
     tls.send_tls13_tickets = 1;
     Ok(tls)
