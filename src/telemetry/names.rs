@@ -46,6 +46,8 @@ metrics! {
     Histogram HTTP_REQUEST_SECONDS = "hotline_http_request_seconds";
     /// Requests being answered now.
     Gauge HTTP_REQUESTS_IN_FLIGHT = "hotline_http_requests_in_flight";
+    /// Share of the time since the last tick in which the request runtime was at work, not parked; 0 to 1.
+    Gauge WORKER_BUSY_RATIO = "hotline_worker_busy_ratio";
     /// Bytes inside TLS, in and out.
     Counter HTTP_BYTES = "hotline_http_bytes_total";
     /// Connections open now.

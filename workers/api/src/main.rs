@@ -7,6 +7,8 @@
 
 /// What every request of this worker shares.
 mod app;
+/// How much of its time the request runtime works.
+mod busy;
 /// Sealed answers, one disposable folder for each slot.
 mod cache;
 /// From accept to farewell.
