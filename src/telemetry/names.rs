@@ -56,6 +56,22 @@ metrics! {
     Counter TLS_HANDSHAKES = "hotline_tls_handshakes_total";
     /// Requests turned away, by reason.
     Counter REFUSED = "hotline_refused_total";
+    /// Requests that admission let begin, by class.
+    Counter ADMISSION_ADMITTED = "hotline_admission_admitted_total";
+    /// Requests waiting for their turn, by class.
+    Gauge ADMISSION_WAITING = "hotline_admission_waiting";
+    /// Seconds that those who had to wait waited before they began, by class.
+    Histogram ADMISSION_WAIT_SECONDS = "hotline_admission_wait_seconds";
+    /// Requests refused by admission, by class and reason: full, late.
+    Counter ADMISSION_REFUSED = "hotline_admission_refused_total";
+    /// Requests that may be at work at once, as the worker's latency allows.
+    Gauge ADMISSION_LIMIT = "hotline_admission_limit";
+    /// Requests at work, as of the last tick.
+    Gauge ADMISSION_WORKING = "hotline_admission_working";
+    /// Requests let in that wait for something with bounds of its own, as of the last tick.
+    Gauge ADMISSION_RESTING = "hotline_admission_resting";
+    /// Requests marked as an emergency by their caller: believed, stranger, over-budget.
+    Counter EMERGENCY_MARKS = "hotline_emergency_marks_total";
     /// Requests over their budget, by budget.
     Counter RATE_LIMITED = "hotline_rate_limited_total";
     /// Look-ups in the response cache: hit, miss, bypass.

@@ -64,6 +64,11 @@ impl Meters {
         counter!(names::REFUSED, "reason" => reason).increment(1);
     }
 
+    /// Marks are rare, too.
+    pub(crate) fn marked_emergency(&self, outcome: &'static str) {
+        counter!(names::EMERGENCY_MARKS, "outcome" => outcome).increment(1);
+    }
+
     pub(crate) fn rate_limited(&self, budget: &'static str) {
         counter!(names::RATE_LIMITED, "budget" => budget).increment(1);
     }

@@ -8,7 +8,7 @@ use hotline::board::WorkerPhase;
 use hotline::lifecycle::ExitCode;
 use hotline::sys;
 use hotline::vault::{KeyClass, Vault};
-use hotline::wire::{AdminCall, LiveEvent};
+use hotline::wire::AdminCall;
 use hotline::worker::{Control, ControlSender, Entered, Incoming};
 use hotline_domain::Domain;
 use hotline_domain::triage::Triage;
@@ -128,7 +128,7 @@ fn pass_on(to: &mpsc::Sender<Incoming>, message: Incoming) {
 async fn attend(app: Shared, mut incoming: mpsc::Receiver<Incoming>, sender: ControlSender) {
     while let Some(message) = incoming.recv().await {
         match message {
-            Incoming::Live(event) => hear(&app, &event),
+            Incoming::Live(event) => app.hear(&event),
             Incoming::Admin { request_id, call } => {
                 let (app, sender) = (Arc::clone(&app), sender.clone());
                 tokio::spawn(async move {
@@ -141,10 +141,6 @@ async fn attend(app: Shared, mut incoming: mpsc::Receiver<Incoming>, sender: Con
             Incoming::Drain { deadline_ms } => app.drain.order(deadline_ms),
         }
     }
-}
-
-fn hear(app: &Shared, event: &LiveEvent) {
-    app.hub.deliver(event);
 }
 
 /// From the request runtime, so that a worker whose requests hang does not look alive.
@@ -161,6 +157,7 @@ async fn tick(app: Shared, busy: Arc<Busy>) {
         cell.busy_permille().store(busy_permille, Ordering::Relaxed);
         app.meters.busy_ratio.set(busy_permille as f64 / 1_000.0);
         cell.connections().store(app.connections.count() as u64, Ordering::Relaxed);
+        app.admission.tick();
         let draining = app.drain.is_ordered();
         app.connections.sweep(now_ms, &app.config.limits, draining);
         sweep_sessions(&app);
