@@ -74,6 +74,11 @@ impl HeartbeatCell<'_> {
         &self.words[BACKLOG]
     }
 
+    /// Thousandths of the last tick in which the request runtime was at work, not parked.
+    pub fn busy_permille(&self) -> &AtomicU64 {
+        &self.words[BUSY]
+    }
+
     /// Set while the worker cannot do its duty (the log cannot be written, the models are missing).
     pub fn set_degraded(&self, degraded: bool) {
         self.words[DEGRADED].store(u64::from(degraded), Ordering::Release);
@@ -95,6 +100,7 @@ const CONNECTIONS: usize = 2;
 const REQUESTS: usize = 3;
 const BACKLOG: usize = 4;
 const DEGRADED: usize = 5;
+const BUSY: usize = 6;
 
 #[cfg(test)]
 mod tests {
@@ -106,10 +112,13 @@ mod tests {
         let worker = Board::map(fd).unwrap();
         worker.cell(3).beat(17);
         worker.cell(3).set_phase(WorkerPhase::Serving);
+        worker.cell(3).busy_permille().store(640, Ordering::Relaxed);
         assert_eq!(board.cell(3).last_beat_ms(), 17);
         assert_eq!(board.cell(3).phase(), WorkerPhase::Serving);
         assert_eq!(board.cell(4).phase(), WorkerPhase::Empty);
+        assert_eq!(board.cell(3).busy_permille().load(Ordering::Relaxed), 640);
         board.cell(3).clear();
+        assert_eq!(worker.cell(3).busy_permille().load(Ordering::Relaxed), 0);
         assert_eq!(worker.cell(3).phase(), WorkerPhase::Empty);
     }
 }

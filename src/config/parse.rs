@@ -13,6 +13,7 @@ pub(super) fn config(read: &mut Reader) -> Config {
         tls: tls(read),
         workers: workers(read),
         limits: limits(read),
+        admission: admission(read),
         rate: rate(read),
         sessions: sessions(read),
         audit: audit(read),
@@ -162,6 +163,18 @@ fn limits(read: &mut Reader) -> Limits {
     }
 }
 
+fn admission(read: &mut Reader) -> Admission {
+    let queue = |waiting_max, wait_ms_max| Queue { waiting_max, wait_ms_max };
+    Admission {
+        concurrency_min: read.number("admission.concurrency_min", 32, 1..=100_000),
+        ageing_ms: read.number("admission.ageing_ms", 1_000, 10..=60_000),
+        emergency: read.queue("admission.emergency", queue(512, 10_000)),
+        live_call: read.queue("admission.live_call", queue(512, 5_000)),
+        interactive: read.queue("admission.interactive", queue(512, 3_000)),
+        batch: read.queue("admission.batch", queue(64, 5_000)),
+    }
+}
+
 fn rate(read: &mut Reader) -> Rate {
     let budget = |requests, window_seconds| Budget { requests, window_seconds };
     Rate {
@@ -169,6 +182,7 @@ fn rate(read: &mut Reader) -> Rate {
         authenticated: read.budget("rate.authenticated", budget(3_000, 300)),
         login: read.budget("rate.login", budget(20, 900)),
         voice: read.budget("rate.voice", budget(120, 3_600)),
+        emergency: read.budget("rate.emergency", budget(60, 900)),
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use toml::{Table, Value};
 
 use super::mistake::Mistake;
-use super::{Budget, explain};
+use super::{Budget, Queue, explain};
 
 /// The merged table, where each value came from, and what is wrong so far.
 pub(super) struct Reader {
@@ -91,6 +91,20 @@ impl Reader {
         let nested: Vec<String> = ["requests", "window_seconds"].map(|part| format!("{key}.{part}")).into();
         self.asked.extend(nested);
         self.read(key, expected, parse).unwrap_or(default)
+    }
+
+    /// `{ waiting_max = 512, wait_ms_max = 3000 }`.
+    pub(super) fn queue(&mut self, key: &str, default: Queue) -> Queue {
+        let parse = |value: &Value| {
+            let table = value.as_table().filter(|table| table.len() == 2)?;
+            let waiting_max = u32::try_from(table.get("waiting_max")?.as_integer()?).ok()?;
+            let wait_ms_max = u64::try_from(table.get("wait_ms_max")?.as_integer()?).ok()?;
+            let fits = waiting_max <= 100_000 && (1..=60_000).contains(&wait_ms_max);
+            fits.then_some(Queue { waiting_max, wait_ms_max })
+        };
+        let nested: Vec<String> = ["waiting_max", "wait_ms_max"].map(|part| format!("{key}.{part}")).into();
+        self.asked.extend(nested);
+        self.read(key, "{ waiting_max = 0 to 100000, wait_ms_max = 1 to 60000 }", parse).unwrap_or(default)
     }
 
     /// All mistakes, unknown keys among them.

@@ -14,6 +14,7 @@ pub struct Config {
     pub tls: Tls,
     pub workers: Workers,
     pub limits: Limits,
+    pub admission: Admission,
     pub rate: Rate,
     pub sessions: Sessions,
     pub audit: Audit,
@@ -110,6 +111,26 @@ pub struct Limits {
     pub websocket_queue_max: u32,
 }
 
+/// Who goes first when an API worker is full. The ceiling is `limits.requests_in_flight_max`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Admission {
+    /// The adaptive limit never falls below this, or below the ceiling if that is lower.
+    pub concurrency_min: u32,
+    /// Waiting this long lifts a request by one class.
+    pub ageing_ms: u64,
+    pub emergency: Queue,
+    pub live_call: Queue,
+    pub interactive: Queue,
+    pub batch: Queue,
+}
+
+/// A bounded queue: `waiting_max` requests, none for longer than `wait_ms_max`; 503 beyond either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    pub waiting_max: u32,
+    pub wait_ms_max: u64,
+}
+
 /// Budgets, as GCRA: `requests` per `window_seconds`, all at once if wished.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
@@ -118,6 +139,8 @@ pub struct Rate {
     /// Failed and successful log-ins, for an address and for a name.
     pub login: Budget,
     pub voice: Budget,
+    /// Requests that one person may mark as an emergency.
+    pub emergency: Budget,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -48,6 +48,8 @@ metrics! {
     Histogram HTTP_REQUEST_SECONDS = "hotline_http_request_seconds";
     /// Requests being answered now.
     Gauge HTTP_REQUESTS_IN_FLIGHT = "hotline_http_requests_in_flight";
+    /// Share of the time since the last tick in which the request runtime was at work, not parked; 0 to 1.
+    Gauge WORKER_BUSY_RATIO = "hotline_worker_busy_ratio";
     /// Bytes inside TLS, in and out.
     Counter HTTP_BYTES = "hotline_http_bytes_total";
     /// Connections open now.
@@ -58,6 +60,22 @@ metrics! {
     Counter TLS_TICKETS_REFUSED = "hotline_tls_tickets_refused_total";
     /// Requests turned away, by reason.
     Counter REFUSED = "hotline_refused_total";
+    /// Requests that admission let begin, by class.
+    Counter ADMISSION_ADMITTED = "hotline_admission_admitted_total";
+    /// Requests waiting for their turn, by class.
+    Gauge ADMISSION_WAITING = "hotline_admission_waiting";
+    /// Seconds that those who had to wait waited before they began, by class.
+    Histogram ADMISSION_WAIT_SECONDS = "hotline_admission_wait_seconds";
+    /// Requests refused by admission, by class and reason: full, late.
+    Counter ADMISSION_REFUSED = "hotline_admission_refused_total";
+    /// Requests that may be at work at once, as the worker's latency allows.
+    Gauge ADMISSION_LIMIT = "hotline_admission_limit";
+    /// Requests at work, as of the last tick.
+    Gauge ADMISSION_WORKING = "hotline_admission_working";
+    /// Requests let in that wait for something with bounds of its own, as of the last tick.
+    Gauge ADMISSION_RESTING = "hotline_admission_resting";
+    /// Requests marked as an emergency by their caller: believed, stranger, over-budget.
+    Counter EMERGENCY_MARKS = "hotline_emergency_marks_total";
     /// Requests over their budget, by budget.
     Counter RATE_LIMITED = "hotline_rate_limited_total";
     /// Look-ups in the response cache: hit, miss, bypass.

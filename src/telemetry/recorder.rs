@@ -57,7 +57,7 @@ const BATCH: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.
 const BUCKETS: &[(&str, &[f64])] = &[
     (names::HTTP_REQUEST_SECONDS, SECONDS),
     (names::AUDIT_COMMIT_SECONDS, SECONDS),
-    (names::AUDIT_WAIT_SECONDS, SECONDS),
+    (names::ADMISSION_WAIT_SECONDS, SECONDS),
     (names::AUDIT_WAIT_SECONDS, SECONDS),
     (names::STORE_COMMIT_SECONDS, SECONDS),
     (names::AUDIT_BATCH_RECORDS, BATCH),

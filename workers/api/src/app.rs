@@ -13,6 +13,7 @@ use hotline_domain::Domain;
 use hotline_domain::triage::Triage;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::admission::{Admission, Emergencies};
 use crate::cache::Cache;
 use crate::connection::Connections;
 use crate::gate::{Charge, Payer, RequestIds, Tokens, TrustedProxies, charge};
@@ -41,7 +42,8 @@ pub(crate) struct App {
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) connections: Arc<Connections>,
     pub(crate) drain: Drain,
-    pub(crate) in_flight: AtomicU32,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) emergencies: Emergencies,
     /// Changes that are being carried through, whether or not somebody still waits for the answer.
     pub(crate) unfinished: AtomicU32,
     /// Every control of our published profile holds, as of the last tick.
@@ -100,7 +102,8 @@ impl App {
             meters: Meters::new(),
             connections: Arc::default(),
             drain: Drain::default(),
-            in_flight: AtomicU32::new(0),
+            admission: Arc::new(Admission::new(&config.admission, &config.limits)),
+            emergencies: Emergencies::default(),
             unfinished: AtomicU32::new(0),
             controls_hold: AtomicBool::new(false),
             upload_kib: Arc::new(Semaphore::new(UPLOAD_KIB_MAX)),
@@ -159,10 +162,16 @@ impl App {
         self.board.cell(self.slot.cell).requests().fetch_add(1, Ordering::Relaxed);
     }
 
+    /// To the listeners of this worker.
+    pub(crate) fn hear(&self, event: &LiveEvent) {
+        self.emergencies.hear(event);
+        self.hub.deliver(event);
+    }
+
     /// To the listeners of this worker and of every other.
     pub(crate) fn announce(&self, topic: String, payload: &serde_json::Value) {
         let event = LiveEvent { topic, payload: payload.to_string() };
-        self.hub.deliver(&event);
+        self.hear(&event);
         (self.publish)(event);
     }
 }

@@ -5,8 +5,12 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout))]
 
+/// Who begins, who waits, who is refused when the worker is full.
+mod admission;
 /// What every request of this worker shares.
 mod app;
+/// How much of its time the request runtime works.
+mod busy;
 /// Sealed answers, one disposable folder for each slot.
 mod cache;
 /// From accept to farewell.

@@ -9,6 +9,7 @@ pub(crate) struct Meters {
     requests: Vec<[Counter; CLASSES.len()]>,
     seconds: Vec<Histogram>,
     pub(crate) in_flight: Gauge,
+    pub(crate) busy_ratio: Gauge,
     pub(crate) connections: Gauge,
     pub(crate) handshakes_full: Counter,
     pub(crate) handshakes_resumed: Counter,
@@ -37,6 +38,7 @@ impl Meters {
                 .map(|route| histogram!(names::HTTP_REQUEST_SECONDS, "route" => route.template()))
                 .into(),
             in_flight: gauge!(names::HTTP_REQUESTS_IN_FLIGHT),
+            busy_ratio: gauge!(names::WORKER_BUSY_RATIO),
             connections: gauge!(names::CONNECTIONS),
             handshakes_full: handshakes("full"),
             handshakes_resumed: handshakes("resumed"),
@@ -60,6 +62,11 @@ impl Meters {
     /// Refusals are rare enough for a look-up by name.
     pub(crate) fn refused(&self, reason: &'static str) {
         counter!(names::REFUSED, "reason" => reason).increment(1);
+    }
+
+    /// Marks are rare, too.
+    pub(crate) fn marked_emergency(&self, outcome: &'static str) {
+        counter!(names::EMERGENCY_MARKS, "outcome" => outcome).increment(1);
     }
 
     pub(crate) fn rate_limited(&self, budget: &'static str) {

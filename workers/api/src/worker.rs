@@ -8,7 +8,7 @@ use hotline::board::WorkerPhase;
 use hotline::lifecycle::ExitCode;
 use hotline::sys;
 use hotline::vault::{KeyClass, Vault};
-use hotline::wire::{AdminCall, LiveEvent};
+use hotline::wire::AdminCall;
 use hotline::worker::{Control, ControlSender, Entered, Incoming};
 use hotline_domain::Domain;
 use hotline_domain::triage::Triage;
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::app::{App, Parts, Shared};
+use crate::busy::Busy;
 use crate::connection::accept_until_drained;
 use crate::gate::{Tokens, lives};
 use crate::live::Farewell;
@@ -32,14 +33,21 @@ pub(crate) fn run(entered: Entered) -> ExitCode {
     {
         tracing::warn!(%error, cpu, "could not pin this worker");
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let busy = Arc::new(Busy::new(std::time::Instant::now()));
+    let (parks, unparks) = (Arc::clone(&busy), Arc::clone(&busy));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(move || parks.parks(std::time::Instant::now()))
+        .on_thread_unpark(move || unparks.unparks(std::time::Instant::now()))
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return fail(ExitCode::TryLater, "could not start the request runtime", &error),
     };
-    runtime.block_on(serve(entered))
+    runtime.block_on(serve(entered, busy))
 }
 
-async fn serve(entered: Entered) -> ExitCode {
+async fn serve(entered: Entered, busy: Arc<Busy>) -> ExitCode {
     let Entered { welcome, board, listener, mut control } = entered;
     let config = welcome.config;
     let Some(listener) = listener else { return ExitCode::BadConfig };
@@ -82,7 +90,7 @@ async fn serve(entered: Entered) -> ExitCode {
         publish: Box::new(move |event| publisher.publish(event)),
         config,
     });
-    tokio::spawn(tick(Arc::clone(&app)));
+    tokio::spawn(tick(Arc::clone(&app), busy));
     tokio::spawn(watch_controls(Arc::clone(&app)));
     tokio::spawn(attend(Arc::clone(&app), incoming, sender.clone()));
 
@@ -127,7 +135,7 @@ fn pass_on(to: &mpsc::Sender<Incoming>, tickets: &Tickets, message: Incoming) {
 async fn attend(app: Shared, mut incoming: mpsc::Receiver<Incoming>, sender: ControlSender) {
     while let Some(message) = incoming.recv().await {
         match message {
-            Incoming::Live(event) => hear(&app, &event),
+            Incoming::Live(event) => app.hear(&event),
             Incoming::Admin { request_id, call } => {
                 let (app, sender) = (Arc::clone(&app), sender.clone());
                 tokio::spawn(async move {
@@ -143,12 +151,8 @@ async fn attend(app: Shared, mut incoming: mpsc::Receiver<Incoming>, sender: Con
     }
 }
 
-fn hear(app: &Shared, event: &LiveEvent) {
-    app.hub.deliver(event);
-}
-
 /// From the request runtime, so that a worker whose requests hang does not look alive.
-async fn tick(app: Shared) {
+async fn tick(app: Shared, busy: Arc<Busy>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for count in 0u64.. {
@@ -157,7 +161,11 @@ async fn tick(app: Shared) {
         app.set_coarse_ms(now_ms);
         let cell = app.board.cell(app.slot.cell);
         cell.beat(now_ms);
+        let busy_permille = busy.permille(std::time::Instant::now());
+        cell.busy_permille().store(busy_permille, Ordering::Relaxed);
+        app.meters.busy_ratio.set(busy_permille as f64 / 1_000.0);
         cell.connections().store(app.connections.count() as u64, Ordering::Relaxed);
+        app.admission.tick();
         let draining = app.drain.is_ordered();
         app.connections.sweep(now_ms, &app.config.limits, draining);
         sweep_sessions(&app);

@@ -20,6 +20,8 @@ pub(crate) enum Payer<'a> {
     LoginName(&'a [u8; 32]),
     /// Uploads of one user.
     Voice(u128),
+    /// Requests that one user marked as an emergency.
+    Emergency(u128),
     /// Messages of one live session.
     Live(u128),
     /// A ticket that works once.
@@ -82,6 +84,7 @@ impl Payer<'_> {
             Self::User(_) => "authenticated",
             Self::LoginAddress(_) | Self::LoginName(_) => "login",
             Self::Voice(_) => "voice",
+            Self::Emergency(_) => "emergency",
             Self::Live(_) => "live",
             Self::Ticket(_) => "ticket",
         }

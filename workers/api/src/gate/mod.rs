@@ -1,9 +1,11 @@
 //! The gate: everything a request meets before its handler, in one hand-written service.
 //!
-//! In this order: size of the head, admission, who is calling, what they may spend, where a browser
-//! comes from, then the handler under a deadline; and on the way out the headers, the metrics and the
+//! In this order: size of the head, who is calling, what they may spend, where a browser comes from,
+//! admission, then the handler under a deadline; and on the way out the headers, the metrics and the
 //! access log. One function instead of a stack of layers, because each layer costs as much as a route.
+//! Admission comes late because who goes first depends on who calls; what comes before it costs microseconds.
 mod address;
+mod admit;
 mod budget;
 mod guard;
 pub(crate) mod headers;
@@ -33,9 +35,11 @@ pub(crate) use request_id::{RequestId, RequestIds};
 pub(crate) use route::{FORM_OVERHEAD_BYTES, Route};
 pub(crate) use token::{Claims, Purpose, Tokens};
 
+use crate::admission::{self, Permit, Ticket};
 use crate::app::Shared;
 use crate::connection::Connection;
 use crate::problem::{Problem, Reply};
+use admit::{admit, is_ordinary};
 use route::Access;
 
 /// What the gate learned about a request; travels with it as an extension.
@@ -47,6 +51,8 @@ pub(crate) struct Visit {
     pub(crate) origin: Origin,
     pub(crate) principal: Option<Principal>,
     pub(crate) connection: Arc<Connection>,
+    /// The place at work, once admission gave one; probes have none.
+    pub(crate) ticket: Option<Ticket>,
 }
 
 /// On an answer: the handler has written the audit record of its refusal itself.
@@ -64,6 +70,7 @@ pub(crate) async fn handle(app: &Shared, connection: &Arc<Connection>, request: 
         origin: Origin::Unstated,
         principal: None,
         connection: Arc::clone(connection),
+        ticket: None,
     };
     let (method, version) = (request.method().clone(), request.version());
     let origin_header = request.headers().get(ORIGIN).cloned();
@@ -94,7 +101,6 @@ pub(crate) async fn handle(app: &Shared, connection: &Arc<Connection>, request: 
 async fn pass(app: &Shared, request: Request<Body>, visit: &mut Visit, charged: &mut Option<Charge>) -> Reply {
     let (parts, body) = request.into_parts();
     check_head(app, &parts)?;
-    admit(app, visit.route)?;
     visit.address = app.trusted_proxies.caller(visit.address, &parts.headers);
     visit.origin = origin::origin(&parts, &app.config.server.allowed_origins);
 
@@ -113,14 +119,28 @@ async fn pass(app: &Shared, request: Request<Body>, visit: &mut Visit, charged: 
     }
     check_length(app, &parts, visit.route)?;
 
+    let permit = admit(app, &parts, visit).await?;
+    visit.ticket = permit.as_ref().map(Permit::ticket);
+    let body = match visit.ticket {
+        Some(ticket) => admission::patient(body, &app.admission, ticket),
+        None => body,
+    };
+
     let limits = &app.config.limits;
     let deadline = Duration::from_millis(visit.route.deadline_ms(limits, app.config.speech.synchronous_wait_ms));
     let mut request = Request::from_parts(parts, body);
     request.extensions_mut().insert(visit.clone());
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let answered = match changes {
-        true => guard::guarded(to_its_end(app, request), deadline).await.and_then(|ended| ended),
-        false => guard::guarded(routed(app, request), deadline).await,
+        true => guard::guarded(to_its_end(app, request, permit), deadline).await.and_then(|ended| ended),
+        false => {
+            let answered = guard::guarded(routed(app, request), deadline).await;
+            match &answered {
+                Ok(response) => admit::finish(permit, is_ordinary(response)),
+                Err(unanswered) => admit::finish(permit, *unanswered == guard::Unanswered::Late),
+            }
+            answered
+        }
     };
     match answered {
         Ok(response) => Ok(response),
@@ -141,12 +161,18 @@ async fn routed(app: &Shared, request: Request<Body>) -> Response {
 
 /// A change that has begun is carried through, recorded and announced although the caller hangs up or
 /// the deadline passes: dropping it half-way would leave an effect without what belongs to it.
-async fn to_its_end(app: &Shared, request: Request<Body>) -> Result<Response, guard::Unanswered> {
+async fn to_its_end(
+    app: &Shared,
+    request: Request<Body>,
+    permit: Option<Permit>,
+) -> Result<Response, guard::Unanswered> {
     let unfinished = Unfinished::begin(app);
     let app = Arc::clone(app);
     let handler = tokio::spawn(async move {
         let _unfinished = unfinished;
-        routed(&app, request).await
+        let response = routed(&app, request).await;
+        admit::finish(permit, is_ordinary(&response));
+        response
     });
     handler.await.map_err(|_| guard::Unanswered::Panicked)
 }
@@ -161,16 +187,6 @@ fn check_head(app: &Shared, parts: &Parts) -> Reply<()> {
         app.meters.refused("header");
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Problem::new(status, "header-too-large", "Request header fields too large"));
-    }
-    Ok(())
-}
-
-/// Overload is a state: above the cap of requests in flight only probes are answered.
-fn admit(app: &Shared, route: Route) -> Reply<()> {
-    let in_flight = app.in_flight.load(Ordering::Relaxed);
-    if in_flight > app.config.limits.requests_in_flight_max && route.access() != Access::Probe {
-        app.meters.refused("overload");
-        return Err(Problem::unavailable("overloaded", "Too many requests are being answered at this moment."));
     }
     Ok(())
 }
@@ -325,7 +341,6 @@ struct Flight<'a> {
 
 impl<'a> Flight<'a> {
     fn begin(app: &'a Shared, connection: &'a Connection) -> Self {
-        app.in_flight.fetch_add(1, Ordering::Relaxed);
         app.meters.in_flight.increment(1.0);
         connection.begin(app.coarse_ms(), &app.config.limits);
         Self { app, connection }
@@ -334,7 +349,6 @@ impl<'a> Flight<'a> {
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        self.app.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.app.meters.in_flight.decrement(1.0);
         self.connection.end(self.app.coarse_ms());
     }

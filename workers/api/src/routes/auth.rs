@@ -60,7 +60,11 @@ pub(crate) async fn login(
         return Err(Problem::invalid("/username", "is too long, or the password is"));
     }
     charge_login(&app, &visit, &username)?;
-    let Some(person) = app.domain.people.verify(&username, &password).await.map_err(|error| app.broken(error))? else {
+    // The hash is computed on threads with a queue of their own.
+    let rest = app.admission.rest(visit.ticket);
+    let verified = app.domain.people.verify(&username, &password).await;
+    drop(rest);
+    let Some(person) = verified.map_err(|error| app.broken(error))? else {
         let act = Act::new(EventType::Login, "auth.login", "")
             .severity(Severity::Medium)
             .outcome(Outcome::Denied)

@@ -71,7 +71,7 @@ pub(crate) async fn create(
     if !replayed {
         app.announce(
             "cases".to_owned(),
-            &json!({ "event": "case.created", "caseId": case.id, "caseNumber": case.case_number }),
+            &json!({ "event": "case.created", "caseId": case.id, "caseNumber": case.case_number, "urgency": case.urgency }),
         );
     }
     let mut response = answer(StatusCode::CREATED, &case);
@@ -159,11 +159,12 @@ pub(crate) async fn update(
         Updated::Conflict { .. } => return Err(conditional::stale()),
         Updated::NotFound => return Err(Problem::not_found()),
     };
-    app.announce(
-        format!("case:{}", case.id),
-        &json!({ "event": "case.updated", "caseId": case.id, "version": case.version }),
-    );
-    app.announce("cases".to_owned(), &json!({ "event": "case.updated", "caseId": case.id, "version": case.version }));
+    let updated = json!({
+        "event": "case.updated", "caseId": case.id, "caseNumber": case.case_number, "version": case.version,
+        "urgency": case.urgency,
+    });
+    app.announce(format!("case:{}", case.id), &updated);
+    app.announce("cases".to_owned(), &updated);
     Ok(answer(StatusCode::OK, &case))
 }
 

@@ -133,6 +133,8 @@ pub(crate) async fn status(State(app): State<Shared>, caller: Caller, Path(id): 
 /// Waits for the background worker, woken by its events, for as long as the operator allows.
 async fn wait_for_result(app: &Shared, caller: &Caller, id: Uuid) -> Reply<Call> {
     let end = Instant::now() + Duration::from_millis(app.config.speech.synchronous_wait_ms);
+    // The background worker is at work, not this one.
+    let _rest = app.admission.rest(caller.visit.ticket);
     let mut ear = app.hub.listen(caller.principal, EVENTS_MAX);
     ear.subscribe(&format!("call:{id}"));
     loop {

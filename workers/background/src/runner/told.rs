@@ -21,9 +21,9 @@ pub(super) fn failed(call: Uuid, code: &str) -> LiveEvent {
 pub(super) fn ready(call: Uuid, case: &Case) -> [LiveEvent; 2] {
     let to_call = json!({
         "type": "call", "callId": call, "status": CallState::Ready, "progress": 100,
-        "caseId": case.id, "caseNumber": case.case_number,
+        "caseId": case.id, "caseNumber": case.case_number, "urgency": case.urgency,
     });
-    let to_cases = json!({ "type": "case", "event": "created", "caseId": case.id });
+    let to_cases = json!({ "type": "case", "event": "created", "caseId": case.id, "urgency": case.urgency });
     [
         LiveEvent { topic: topic(call), payload: to_call.to_string() },
         LiveEvent { topic: "cases".to_owned(), payload: to_cases.to_string() },
