@@ -36,6 +36,8 @@ test: packages test-packages models tools ## All tests, on the real executables
 lint: packages tools ## Format, clippy, licences and dependency rules, shipped configs
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	@# A build fetches only what this system needs; the check below reads every crate of the lock file.
+	cargo fetch --locked --quiet
 	cargo deny --offline --workspace check bans licenses sources
 
 .PHONY: advisories
