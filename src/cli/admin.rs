@@ -10,6 +10,15 @@ use crate::supervisor::protocol::{Ask, Status, Told};
 
 /// The supervisor's answer; its refusals are errors here.
 pub(super) fn ask(run_dir: &Path, ask: &Ask) -> anyhow::Result<Told> {
+    ask_within(run_dir, ask, PATIENCE)
+}
+
+/// As `ask`, for what takes as long as workers may take.
+pub(super) fn change(run_dir: &Path, ask: &Ask) -> anyhow::Result<Told> {
+    ask_within(run_dir, ask, CHANGE_WITHIN)
+}
+
+fn ask_within(run_dir: &Path, ask: &Ask, patience: Duration) -> anyhow::Result<Told> {
     let path = run_dir.join("admin.sock");
     let mut stream = match UnixStream::connect(&path) {
         Ok(stream) => stream,
@@ -18,7 +27,7 @@ pub(super) fn ask(run_dir: &Path, ask: &Ask) -> anyhow::Result<Told> {
         }
         Err(error) => return Err(error).with_context(|| format!("could not connect to {}", path.display())),
     };
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     stream
         .write_all(format!("{}\n", serde_json::to_string(ask)?).as_bytes())
@@ -53,4 +62,6 @@ pub(super) fn token(run_dir: &Path, user: &str, ttl: Duration) -> anyhow::Result
 
 /// Longer than the supervisor's own limits for a command.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// As long as the supervisor itself would wait.
+const CHANGE_WITHIN: Duration = Duration::from_secs(3_600);
 const ANSWER_BYTES_MAX: u64 = 4 << 20;

@@ -5,9 +5,12 @@
 mod admin;
 mod audit;
 mod call;
+mod certificate;
 mod health;
 mod https;
 mod output;
+mod preflight;
+mod reload;
 mod settings;
 mod status;
 mod token;
@@ -45,6 +48,11 @@ enum Command {
         /// As --config.
         file: Option<PathBuf>,
     },
+    /// What the supervisor has its settings read by.
+    #[command(hide = true)]
+    Preflight,
+    /// Read settings and certificates again, without losing a connection; on any mistake nothing changes.
+    Reload,
     /// Show slots, pids, phases, restarts, connections, memory.
     Status,
     /// Watch slots, rates, latencies and queues live; q leaves.
@@ -84,8 +92,10 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
     match command {
         Command::Version => version(json),
         Command::CheckConfig { file: named } => settings::check(named.or(file), json),
+        Command::Preflight => preflight::answer(file),
         command => {
-            let config = match settings::load(file) {
+            let file = settings::find(file);
+            let config = match settings::load(file.clone()) {
                 Ok(config) => config,
                 Err(errors) => {
                     eprint!("{errors}");
@@ -93,21 +103,22 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
                 }
             };
             match command {
-                Command::Serve => serve(config),
+                Command::Serve => serve(config, file),
+                Command::Reload => reload::ask(&config, json),
                 Command::Status => status::show(&config, json),
                 Command::Top(arguments) => top::run(&config, &arguments, json),
                 Command::Health { url } => health::ask(&config, url.as_deref(), json),
                 Command::Token(arguments) => token::mint(&config, &arguments, json),
                 Command::Call(arguments) => call::place(&config, &arguments, json),
                 Command::Audit { command } => audit::run(&config, &command, json),
-                Command::CheckConfig { .. } | Command::Version => Ok(Code::SUCCESS),
+                Command::CheckConfig { .. } | Command::Preflight | Command::Version => Ok(Code::SUCCESS),
             }
         }
     }
 }
 
-fn serve(config: hotline::config::Config) -> anyhow::Result<Code> {
-    match supervisor::run(config) {
+fn serve(config: hotline::config::Config, settings_file: Option<PathBuf>) -> anyhow::Result<Code> {
+    match supervisor::run(config, settings_file) {
         Ok(code) => Ok(code.into()),
         Err(error) => {
             eprintln!("hotline: {error}");

@@ -43,7 +43,7 @@ fn shown(mistake: &Mistake) -> serde_json::Value {
     })
 }
 
-fn find(named: Option<PathBuf>) -> Option<PathBuf> {
+pub(super) fn find(named: Option<PathBuf>) -> Option<PathBuf> {
     let usual = || USUAL_PLACES.iter().map(Path::new).find(|file| file.exists()).map(Path::to_owned);
     named.or_else(usual)
 }

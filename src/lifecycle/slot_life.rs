@@ -120,6 +120,11 @@ impl SlotLife {
         }
     }
 
+    /// For workers that start from now on.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
     /// The resident takes work.
     pub fn is_serving(&self) -> bool {
         self.resident.is_some_and(|resident| resident.life.is_serving())

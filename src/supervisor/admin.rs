@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hotline::sys;
 use hotline::telemetry::names;
@@ -74,6 +74,13 @@ impl AdminDoor {
         asked
     }
 
+    /// What this visitor asked for takes as long as workers may take.
+    pub(super) fn wait_longer(&mut self, id: u64, now: Instant) {
+        if let Some((visitor, _)) = self.visitors.iter_mut().find(|(visitor, _)| visitor.id == id) {
+            visitor.wait_until(now + CHANGE_WITHIN);
+        }
+    }
+
     pub(super) fn reply(&mut self, id: u64, told: &Told) {
         self.forwarded.remove(&id);
         self.visitors.retain_mut(|(visitor, _)| visitor.id != id || visitor.reply(line_of(told)) == Visit::Goes);
@@ -106,6 +113,8 @@ fn line_of(told: &Told) -> Vec<u8> {
     line
 }
 
+/// A change waits for every slot in turn; each may take its whole patience.
+const CHANGE_WITHIN: Duration = Duration::from_secs(3_600);
 /// Its members may give commands.
 const GROUP: &str = "hotline";
 

@@ -34,6 +34,10 @@ impl<S: Read + Write + AsFd> Visitor<S> {
         now >= self.until
     }
 
+    pub(super) fn wait_until(&mut self, until: Instant) {
+        self.until = until;
+    }
+
     pub(super) fn wants_to_write(&self) -> bool {
         self.answer.is_some()
     }

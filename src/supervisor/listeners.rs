@@ -1,10 +1,9 @@
-//! Binds what the workers listen on, and opens the programs they run.
+//! Binds what the workers listen on.
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use hotline::config::Config;
-use hotline::sys::{self, Program};
-use hotline::wire::Role;
+use hotline::sys;
 
 use super::StartError;
 
@@ -38,18 +37,5 @@ pub(super) fn bind_scribe(config: &Config) -> Result<OwnedFd, StartError> {
     Ok(listener.into())
 }
 
-/// The workers beside our own executable.
-pub(super) fn programs() -> Result<[(Role, Program); 3], StartError> {
-    let own = std::env::current_exe()?;
-    let open = |role: Role| {
-        let path = own.with_file_name(format!("hotline-{}", role.name()));
-        match Program::open(&path) {
-            Ok(program) => Ok((role, program)),
-            Err(source) => Err(StartError::Program { path, source }),
-        }
-    };
-    Ok([open(Role::Scribe)?, open(Role::Background)?, open(Role::Api)?])
-}
-
 /// Connections that may wait while a slot's worker is replaced; the kernel caps it at `somaxconn`.
-pub(super) const BACKLOG: i32 = 4_096;
+const BACKLOG: i32 = 4_096;

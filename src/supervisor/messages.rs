@@ -1,7 +1,7 @@
 //! What workers say, and what is done about it.
 use std::time::{Duration, Instant};
 
-use hotline::lifecycle::{Event, clock};
+use hotline::lifecycle::{Event, Generation, clock};
 use hotline::telemetry::names;
 use hotline::wire::{AdminCall, AdminReply, BUILD_ID, FromWorker, LiveEvent, Role, ToWorker, WIRE_VERSION, Welcome};
 
@@ -11,8 +11,9 @@ use super::protocol::{Ask, Told};
 
 impl Supervisor {
     /// The worker's control socket is ready.
-    pub(super) fn hear(&mut self, index: usize, now: Instant) {
-        let Some(process) = &mut self.slots[index].process else { return };
+    pub(super) fn hear(&mut self, index: usize, of: Generation, now: Instant) {
+        let name = self.slots[index].name();
+        let Some(process) = self.slots[index].process(of) else { return };
         let heard = process.link.flush().map_err(Into::into).and_then(|()| process.link.receive(now));
         let messages = match heard {
             Ok(messages) => messages,
@@ -21,86 +22,97 @@ impl Supervisor {
             Err(error) => {
                 process.link.close();
                 if process.pidfd.is_running() {
-                    tracing::error!(slot = %self.slots[index].slot, %error, "a worker broke the protocol");
-                    self.feed(index, Event::Violated);
+                    tracing::error!(slot = name, %error, "a worker broke the protocol");
+                    self.feed(index, Event::Violated { of });
                 }
                 return;
             }
         };
         for message in messages {
-            self.on_message(index, message, now);
+            self.on_message(index, of, message, now);
         }
     }
 
-    fn on_message(&mut self, index: usize, message: FromWorker, now: Instant) {
+    fn on_message(&mut self, index: usize, of: Generation, message: FromWorker, now: Instant) {
+        let name = self.slots[index].name();
         match message {
             FromWorker::Hello { wire_version, build_id, role, pid: _ } => {
-                self.on_hello(index, wire_version, &build_id, role);
+                self.on_hello(index, of, wire_version, &build_id, role);
             }
             FromWorker::UnwrapKey { class } => match self.keyring.unwrap(class) {
-                Ok(versions) => self.tell(index, &ToWorker::Key { class, versions }),
+                Ok(versions) => self.tell(index, of, &ToWorker::Key { class, versions }),
                 Err(error) => {
                     tracing::error!(?class, %error, "could not unwrap a data key");
-                    self.feed(index, Event::Violated);
+                    self.feed(index, Event::Violated { of });
                 }
             },
             FromWorker::Ready => {
-                let slot = &self.slots[index];
-                let start_ms =
-                    slot.process.as_ref().map_or(0, |p| now.saturating_duration_since(p.started).as_millis());
-                tracing::info!(slot = %slot.slot, start_ms, "worker serves");
-                self.feed(index, Event::Ready);
+                let started = self.slots[index].process(of).map_or(now, |process| process.started);
+                let start_ms = now.saturating_duration_since(started).as_millis();
+                tracing::info!(slot = name, generation = of, start_ms, "worker serves");
+                self.feed(index, Event::Ready { of });
             }
             FromWorker::Metrics { scrape_id, snapshot } => {
-                let slot = self.slots[index].slot;
-                self.merged.update(&slot.to_string(), snapshot);
-                if self.page.scrape.as_ref().is_some_and(|scrape| scrape.id == scrape_id) {
-                    self.no_longer_owed(slot.cell);
+                self.merged.update(&name, of, snapshot);
+                let cell = self.slots[index].process(of).map(|process| process.slot.cell);
+                if let Some(cell) = cell.filter(|_| self.page.scrape.as_ref().is_some_and(|s| s.id == scrape_id)) {
+                    self.no_longer_owed(cell);
                 }
             }
-            FromWorker::Publish(event) => self.forward(index, &event),
+            FromWorker::Publish(event) => self.forward((index, of), &event),
             FromWorker::AdminReply { request_id, reply } => self.on_reply(request_id, reply),
-            FromWorker::Drained => tracing::debug!(slot = %self.slots[index].slot, "drained"),
+            FromWorker::CertificateReloaded { refused } => self.on_certificate(index, of, refused),
+            FromWorker::CannotStart { reason } => {
+                if let Some(process) = self.slots[index].process(of) {
+                    process.complaint = Some(reason);
+                }
+            }
+            FromWorker::Drained => tracing::debug!(slot = name, generation = of, "drained"),
         }
     }
 
-    fn on_hello(&mut self, index: usize, wire_version: u16, build_id: &str, role: Role) {
-        let slot = self.slots[index].slot;
+    fn on_hello(&mut self, index: usize, of: Generation, wire_version: u16, build_id: &str, role: Role) {
+        let slot = &mut self.slots[index];
         if wire_version != WIRE_VERSION || build_id != BUILD_ID || role != slot.role {
-            tracing::error!(%slot, wire_version, build_id, expected = BUILD_ID,
+            tracing::error!(slot = slot.name(), wire_version, build_id, expected = BUILD_ID,
                 "the worker beside this supervisor is of another build: install or build all executables together");
-            self.feed(index, Event::Foreign);
+            self.feed(index, Event::Foreign { of });
             return;
         }
+        let has_predecessor = slot.processes.len() > 1;
+        let Some(process) = slot.process(of) else { return };
         let welcome = Welcome {
-            slot,
-            generation: self.slots[index].generation,
+            slot: process.slot,
+            generation: of,
             boot_id: self.boot_id,
-            config: self.config.clone(),
+            listeners: process.listeners,
+            has_predecessor,
+            config: process.plan.config.clone(),
         };
-        self.tell(index, &ToWorker::Welcome(Box::new(welcome)));
-        self.tell_ticket_keys(index);
+        self.tell(index, of, &ToWorker::Welcome(Box::new(welcome)));
+        self.tell_ticket_keys(index, of);
     }
 
-    pub(super) fn tell(&mut self, index: usize, message: &ToWorker) {
-        if let Some(process) = &mut self.slots[index].process
+    pub(super) fn tell(&mut self, index: usize, of: Generation, message: &ToWorker) {
+        if let Some(process) = self.slots[index].process(of)
             && !process.link.send(message)
         {
-            self.feed(index, Event::Violated);
+            self.feed(index, Event::Violated { of });
         }
     }
 
     /// To every other API worker; a worker that does not read misses events, nobody waits for it.
-    fn forward(&mut self, from: usize, event: &LiveEvent) {
+    fn forward(&mut self, from: (usize, Generation), event: &LiveEvent) {
         if event.payload.len() > LIVE_PAYLOAD_BYTES_MAX {
             metrics::counter!(names::LIVE_EVENTS_DROPPED).increment(1);
             return;
         }
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            if index == from || slot.slot.role != Role::Api || !slot.life.is_serving() {
+            if slot.role != Role::Api {
                 continue;
             }
-            let sent = slot.process.as_mut().is_some_and(|p| p.link.send(&ToWorker::Live(event.clone())));
+            let Some(process) = slot.server().filter(|process| (index, process.generation) != from) else { continue };
+            let sent = process.link.send(&ToWorker::Live(event.clone()));
             if !sent {
                 metrics::counter!(names::LIVE_EVENTS_DROPPED).increment(1);
             }
@@ -113,6 +125,7 @@ impl Supervisor {
             Ask::Status => "status",
             Ask::Token { .. } => "token",
             Ask::Stop => "stop",
+            Ask::Reload => "reload",
         };
         metrics::counter!(names::ADMIN_REQUESTS, "command" => name, "outcome" => "taken").increment(1);
         match ask {
@@ -125,6 +138,11 @@ impl Supervisor {
                 self.admin.reply(visitor, &Told::Stopping);
                 self.stop();
             }
+            Ask::Reload => {
+                tracing::info!(uid, "told to reload");
+                self.admin.wait_longer(visitor, now);
+                self.reload(Some(visitor));
+            }
             Ask::Token { user, ttl_seconds } => {
                 self.forward_command(visitor, AdminCall::MintToken { user, ttl_seconds, requested_by_uid: uid }, now);
             }
@@ -133,8 +151,8 @@ impl Supervisor {
 
     /// Hands the command to any API worker that serves.
     fn forward_command(&mut self, visitor: u64, call: AdminCall, now: Instant) {
-        let api = |slot: &&mut super::SlotState| slot.slot.role == Role::Api && slot.life.is_serving();
-        let process = self.slots.iter_mut().find(api).and_then(|slot| slot.process.as_mut());
+        let mut api = self.slots.iter_mut().filter(|slot| slot.role == Role::Api);
+        let process = api.find_map(|slot| slot.server());
         let sent = process.is_some_and(|p| p.link.send(&ToWorker::Admin { request_id: visitor, call }));
         if sent {
             self.admin.forwarded.insert(visitor, now);

@@ -4,40 +4,52 @@
 //! listeners, then the workers; `ready` is said when every slot serves. On SIGTERM or SIGINT the public
 //! and background workers drain first and the scribe last, so that every record of theirs is written.
 mod admin;
+mod cells;
+mod change;
 mod door;
 mod link;
 mod listeners;
 mod messages;
 mod notify;
 mod page;
+mod perform;
+mod plan;
+pub(crate) mod preflight;
+mod process;
 pub(crate) mod protocol;
+mod reload;
 mod run_loop;
 mod scrape;
+mod shelter;
+mod slot;
 mod state;
 mod status;
 mod tickets;
-mod worker;
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::rc::Rc;
+use std::time::Instant;
 
 use hotline::board::Board;
 use hotline::config::Config;
-use hotline::lifecycle::{ExitCode, Patience, Restart, WorkerLife};
-use hotline::sys::{self, Program, Signal, Signals};
+use hotline::lifecycle::ExitCode;
+use hotline::sys::{self, Signal, Signals};
 use hotline::telemetry::{Merged, Recorder, logging, names};
 use hotline::tickets::{NoRandomness, Rotation};
 use hotline::vault::{Keyring, KeyringError};
-use hotline::wire::{BUILD_ID, Role, Slot};
+use hotline::wire::{BUILD_ID, Role};
 use nix::fcntl::Flock;
 
 use admin::AdminDoor;
+use cells::Cells;
+use change::Change;
 use notify::Notify;
 use page::PageDoor;
-use worker::SlotState;
+use plan::{Plan, Programs};
+use slot::SlotState;
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -71,15 +83,21 @@ impl StartError {
 
 /// The supervisor's whole state.
 struct Supervisor {
-    config: Config,
+    /// Where the settings came from, for reading them again.
+    settings_file: Option<PathBuf>,
+    /// What the next worker is started with.
+    plan: Rc<Plan>,
     boot_id: u64,
     started: Instant,
     board: Board,
     board_fd: OwnedFd,
+    cells: Cells,
     keyring: Keyring,
     tickets: Rotation,
+    /// One for each API slot, held for life: the accept queue survives its worker.
+    listeners: Vec<OwnedFd>,
+    scribe_listener: OwnedFd,
     slots: Vec<SlotState>,
-    programs: [(Role, Program); 3],
     address: std::net::SocketAddr,
     signals: Signals,
     admin: AdminDoor,
@@ -87,6 +105,8 @@ struct Supervisor {
     notify: Notify,
     recorder: Recorder,
     merged: Merged,
+    /// The reload that is under way.
+    change: Option<Change>,
     announced: bool,
     /// Since when the service is draining.
     stopping: Option<Instant>,
@@ -96,30 +116,29 @@ struct Supervisor {
 }
 
 /// Runs the service until it is told to stop; the exit code is the process's.
-pub(crate) fn run(config: Config) -> Result<ExitCode, StartError> {
+pub(crate) fn run(config: Config, settings_file: Option<PathBuf>) -> Result<ExitCode, StartError> {
     logging::start(&config.telemetry, "supervisor");
-    let mut supervisor = Supervisor::prepare(config)?;
+    let mut supervisor = Supervisor::prepare(config, settings_file)?;
     Ok(supervisor.serve())
 }
 
 impl Supervisor {
-    fn prepare(config: Config) -> Result<Self, StartError> {
+    fn prepare(config: Config, settings_file: Option<PathBuf>) -> Result<Self, StartError> {
         let started = Instant::now();
         // Before any other thread could exist, and before anything that must not be dumped is read.
-        let signals = Signals::take(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD])?;
+        let signals = Signals::take(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD])?;
         sys::close_to_strangers()?;
         sys::raise_open_files()?;
         let state_lock = state::take(&config.paths)?;
         let keyring = Keyring::open_or_create(&config.paths.state_dir)?;
         let boot_id = random_boot_id()?;
         let (board, board_fd) = Board::create(boot_id)?;
-        let programs = listeners::programs()?;
+        let programs = Rc::new(Programs::open(&plan::own_path()?)?);
         let (listeners, address) = listeners::bind_api(&config)?;
-        let scribe = listeners::bind_scribe(&config)?;
+        let scribe_listener = listeners::bind_scribe(&config)?;
         let recorder = Recorder::install();
         let tickets = tickets::start(&config.tls, started)?;
         metrics::gauge!(names::BUILD_INFO, "build" => BUILD_ID).set(1.0);
-        let slots = slots(&config, boot_id, listeners, scribe);
         Ok(Self {
             admin: AdminDoor::open(&config.paths.run_dir.join("admin.sock"))
                 .map_err(|source| StartError::Bind { what: "the admin socket".to_owned(), source })?,
@@ -129,19 +148,23 @@ impl Supervisor {
             })?,
             notify: Notify::from_environment(started),
             merged: Merged::default(),
+            slots: slots(&config, boot_id),
+            plan: Rc::new(Plan::new(config, programs)),
+            settings_file,
+            change: None,
             announced: false,
             stopping: None,
             failure: None,
             _state_lock: state_lock,
-            config,
             boot_id,
             started,
             board,
             board_fd,
+            cells: Cells::new(),
             keyring,
             tickets,
-            slots,
-            programs,
+            listeners,
+            scribe_listener,
             address,
             signals,
             recorder,
@@ -168,25 +191,11 @@ fn random_boot_id() -> io::Result<u64> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
-/// The scribe first, then background and API workers; cells on the board in this order.
-fn slots(config: &Config, boot_id: u64, listeners: Vec<OwnedFd>, scribe: OwnedFd) -> Vec<SlotState> {
+/// The scribe first, then background and API workers: in this order they are started and shown.
+fn slots(config: &Config, boot_id: u64) -> Vec<SlotState> {
     let workers = &config.workers;
-    let patience = Patience {
-        ready_within: Duration::from_millis(workers.ready_within_ms),
-        drain_deadline: Duration::from_millis(workers.drain_deadline_ms),
-        heartbeat_late: Duration::from_millis(workers.heartbeat_late_ms),
-        reset_after: Duration::from_millis(workers.backoff_reset_ms),
-    };
-    let background = (0..workers.background).map(|index| (Role::Background, index, None));
-    let api = (0..).zip(listeners).map(|(index, listener)| (Role::Api, index, Some(listener)));
-    let all = std::iter::once((Role::Scribe, 0, Some(scribe))).chain(background).chain(api);
-    (0..)
-        .zip(all)
-        .map(|(cell, (role, index, listener))| {
-            let first = Duration::from_millis(workers.backoff_first_ms);
-            let max = Duration::from_millis(workers.backoff_max_ms);
-            let restart = Restart::new(first, max, boot_id ^ u64::from(cell));
-            SlotState::new(Slot { role, index, cell }, WorkerLife::new(patience, restart), listener)
-        })
-        .collect()
+    let background = (0..workers.background).map(|index| (Role::Background, index));
+    let api = (0..workers.api).map(|index| (Role::Api, index));
+    let all = std::iter::once((Role::Scribe, 0)).chain(background).chain(api);
+    all.map(|(role, index)| SlotState::new(role, index, workers, boot_id)).collect()
 }

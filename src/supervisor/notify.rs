@@ -1,7 +1,9 @@
-//! What systemd is told: READY=1, WATCHDOG=1, STOPPING=1. Without `$NOTIFY_SOCKET`, nothing.
+//! What systemd is told: READY=1, WATCHDOG=1, RELOADING=1, STOPPING=1. Without `$NOTIFY_SOCKET`, nothing.
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
 
 /// The way to the service manager, if there is one.
 pub(super) struct Notify {
@@ -28,6 +30,12 @@ impl Notify {
         if let Err(error) = sent {
             tracing::warn!(%error, state, "could not notify the service manager");
         }
+    }
+
+    /// Until the next READY=1. systemd wants to know when, on its own clock.
+    pub(super) fn reloading(&self) {
+        let now_us = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| Duration::from(now).as_micros());
+        self.say(&format!("RELOADING=1\nMONOTONIC_USEC={now_us}"));
     }
 
     /// Called from the main loop only: if the loop hangs, the dog barks.

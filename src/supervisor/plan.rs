@@ -55,8 +55,10 @@ impl Programs {
             Ok(program) => Ok(program),
             Err(source) => Err(StartError::Program { path, source }),
         };
-        let worker =
-            |role: Role| Ok((role, open(own.with_file_name(format!("hotline-{}", role.name())))?));
+        let worker = |role: Role| {
+            let program = open(own.with_file_name(format!("hotline-{}", role.name())))?;
+            Ok::<_, StartError>((role, program))
+        };
         Ok(Self {
             own: open(own.to_owned())?,
             workers: [worker(Role::Scribe)?, worker(Role::Background)?, worker(Role::Api)?],

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hotline::board::Board;
 use hotline::lifecycle::Generation;
 use hotline::sys::{self, Pidfd, Spawned};
-use hotline::wire::Slot;
+use hotline::wire::{Role, Slot};
 
 use super::link::Link;
 use super::plan::Plan;
@@ -59,7 +59,8 @@ impl Process {
             started,
             plan: Rc::clone(plan),
             listeners: u16::try_from(listeners.len()).unwrap_or(u16::MAX),
-            listens_to: Vec::new(),
+            // What it does unless it is told otherwise.
+            listens_to: if slot.role == Role::Api { vec![slot.index] } else { Vec::new() },
             complaint: None,
             beat: (0, started),
         })

@@ -11,6 +11,8 @@ pub(crate) enum Ask {
         user: String,
         ttl_seconds: u64,
     },
+    /// As SIGHUP; answered when it is done or taken back.
+    Reload,
     /// As SIGTERM.
     Stop,
 }
@@ -26,6 +28,10 @@ pub(crate) enum Told {
         expires_at: String,
     },
     Stopping,
+    /// The change is done.
+    Changed {
+        what: String,
+    },
     Refused {
         reason: String,
     },
@@ -65,6 +71,8 @@ pub(crate) struct WorkerStatus {
     pub(crate) backlog: u64,
     pub(crate) rss_bytes: u64,
     pub(crate) degraded: bool,
+    /// Slots whose listeners this worker accepts on; more than its own while a sibling is away.
+    pub(crate) listens_to: Vec<u16>,
     /// Why the worker before this one ended.
     pub(crate) last_end: String,
 }

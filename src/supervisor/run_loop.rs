@@ -2,16 +2,15 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use hotline::lifecycle::{Action, Event, ExitCode};
-use hotline::sys::{Ended, Signal};
-use hotline::telemetry::names;
-use hotline::wire::{Role, ToWorker};
+use hotline::lifecycle::{Event, ExitCode, Generation};
+use hotline::sys::Signal;
+use hotline::wire::Role;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Supervisor;
+use super::change::Change;
 use super::door::VISITORS_MAX;
-use super::worker::SlotState;
 
 /// Whose descriptor became ready.
 #[derive(Clone, Copy)]
@@ -21,8 +20,9 @@ enum Source {
     AdminVisitor(u64),
     Page,
     PageVisitor(u64),
-    Control(usize),
-    Process(usize),
+    Control(usize, Generation),
+    Process(usize, Generation),
+    Preflight,
 }
 
 /// What one wait brought.
@@ -33,8 +33,9 @@ struct Woken {
     page: bool,
     admin_visitors: Vec<u64>,
     page_visitors: Vec<u64>,
-    controls: Vec<usize>,
-    processes: Vec<usize>,
+    controls: Vec<(usize, Generation)>,
+    processes: Vec<(usize, Generation)>,
+    preflight: bool,
 }
 
 impl Supervisor {
@@ -51,8 +52,11 @@ impl Supervisor {
                 self.take_signals();
             }
             // Last words before the end: what a worker wrote is read before its exit is believed.
-            woken.controls.iter().for_each(|index| self.hear(*index, now));
-            woken.processes.iter().for_each(|index| self.reap(*index, now));
+            woken.controls.iter().for_each(|(index, of)| self.hear(*index, *of, now));
+            woken.processes.iter().for_each(|(index, of)| self.reap(*index, *of, now));
+            if woken.preflight {
+                self.hear_preflight(now);
+            }
             self.visit(&woken, now);
             self.tick(now);
             if self.is_over() {
@@ -61,100 +65,12 @@ impl Supervisor {
         }
     }
 
-    /// Tells the lifecycle and performs its decision, until it has no more to say.
-    pub(super) fn feed(&mut self, index: usize, event: Event) {
-        let mut next = Some(event);
-        while let Some(event) = next.take() {
-            let action = self.slots[index].life.on(event, Instant::now());
-            next = self.perform(index, action);
-        }
-        self.announce();
-    }
-
-    fn perform(&mut self, index: usize, action: Action) -> Option<Event> {
-        let slot = &mut self.slots[index];
-        match action {
-            Action::Nothing => {}
-            Action::Spawn => return self.spawn(index).err().map(|_| Event::SpawnFailed),
-            Action::AskDrain => {
-                let deadline_ms = self.config.workers.drain_deadline_ms;
-                if let Some(process) = &mut slot.process {
-                    process.link.send(&ToWorker::Drain { deadline_ms });
-                }
-            }
-            Action::Abort | Action::Kill => {
-                let signal = if action == Action::Abort { Signal::SIGABRT } else { Signal::SIGKILL };
-                tracing::error!(slot = %slot.slot, %signal, "ending a worker that does not do its duty");
-                if let Some(process) = &slot.process {
-                    let _ = process.pidfd.signal(signal);
-                }
-            }
-            Action::GiveUp => self.give_up(index),
-        }
-        None
-    }
-
-    fn spawn(&mut self, index: usize) -> std::io::Result<()> {
-        let slot = &mut self.slots[index];
-        let role = slot.slot.role;
-        let (_, program) = self.programs.iter().find(|(of, _)| *of == role).expect("every role has its program");
-        if slot.generation > 0 {
-            slot.restarts += 1;
-            let reason = slot.last_end.clone();
-            metrics::counter!(names::WORKER_RESTARTS, "slot" => slot.slot.to_string(), "reason" => reason).increment(1);
-        }
-        let spawned = slot.spawn(program, &self.board, self.board_fd.as_fd());
-        match &spawned {
-            Ok(()) => {
-                let pid = slot.process.as_ref().map_or(0, |process| process.pid);
-                tracing::info!(slot = %slot.slot, pid, generation = slot.generation, "worker started");
-            }
-            Err(error) => tracing::error!(slot = %slot.slot, %error, "could not start a worker"),
-        }
-        spawned
-    }
-
-    fn reap(&mut self, index: usize, now: Instant) {
-        let slot = &mut self.slots[index];
-        let Some(process) = &slot.process else { return };
-        let Ok(Some(ended)) = process.pidfd.try_wait() else { return };
-        let code = match ended {
-            Ended::Exited(code) => Some(code),
-            Ended::Killed(_) => None,
-        };
-        slot.last_end = match ended {
-            Ended::Exited(code) => {
-                ExitCode::of(code).map_or_else(|| format!("exit {code}"), |code| format!("{code:?}"))
-            }
-            Ended::Killed(signal) => signal.to_string(),
-        };
-        let lived_ms = now.saturating_duration_since(process.started).as_millis();
-        tracing::info!(slot = %slot.slot, pid = process.pid, end = %slot.last_end, lived_ms, "worker ended");
-        let (name, cell) = (slot.slot.to_string(), slot.slot.cell);
-        slot.process = None;
-        if code != Some(ExitCode::Clean as i32) {
-            self.board.bump_everything();
-        }
-        self.merged.retire(&name);
-        self.no_longer_owed(cell);
-        self.feed(index, Event::Exited { code });
-    }
-
-    fn give_up(&mut self, index: usize) {
-        let slot = &self.slots[index];
-        tracing::error!(slot = %slot.slot, end = %slot.last_end, "this worker cannot work as things are; giving it up");
-        let api_lives = self.slots.iter().any(|slot| slot.slot.role == Role::Api && !slot.life.has_failed());
-        if !self.announced || !api_lives {
-            self.failure = Some(ExitCode::BadConfig);
-            self.stop();
-        }
-    }
-
     fn take_signals(&mut self) {
         while let Ok(Some(signal)) = self.signals.next() {
             match signal {
                 // Ends are noticed by pidfd; the signal only wakes the loop.
                 Signal::SIGCHLD => {}
+                Signal::SIGHUP => self.reload(None),
                 signal => match self.stopping {
                     None => {
                         tracing::info!(%signal, "draining");
@@ -174,15 +90,15 @@ impl Supervisor {
     /// The scribe is left to finish what the others gave it, unless it is the last.
     fn hasten(&self) {
         let writers_gone = self.writers_are_gone();
-        for slot in self.slots.iter().filter(|slot| slot.slot.role != Role::Scribe || writers_gone) {
-            if let Some(process) = &slot.process {
+        for slot in self.slots.iter().filter(|slot| slot.role != Role::Scribe || writers_gone) {
+            for process in &slot.processes {
                 let _ = process.pidfd.signal(Signal::SIGKILL);
             }
         }
     }
 
     fn writers_are_gone(&self) -> bool {
-        self.slots.iter().all(|slot| slot.slot.role == Role::Scribe || slot.life.is_over())
+        self.slots.iter().all(|slot| slot.role == Role::Scribe || slot.life.is_over())
     }
 
     /// Public and background workers first; the scribe when they are gone (see `tick`).
@@ -196,18 +112,21 @@ impl Supervisor {
 
     fn drain(&mut self, which: impl Fn(Role) -> bool) {
         for index in 0..self.slots.len() {
-            if which(self.slots[index].slot.role) {
-                self.feed(index, Event::Drain);
+            if which(self.slots[index].role) {
+                self.feed(index, Event::Retire);
             }
         }
     }
 
     fn tick(&mut self, now: Instant) {
         for index in 0..self.slots.len() {
-            let beat_age = self.slots[index].beat_age(&self.board, now);
-            self.feed(index, Event::Tick { beat_age });
+            for beat in self.slots[index].beats(&self.board, now) {
+                self.feed(index, beat);
+            }
+            self.feed(index, Event::Tick);
         }
-        self.rest_those_away(now);
+        self.shelter(now);
+        self.advance_change(now);
         if self.stopping.is_some() && self.writers_are_gone() {
             self.drain(|role| role == Role::Scribe);
         }
@@ -217,17 +136,8 @@ impl Supervisor {
         self.notify.feed_watchdog(now);
     }
 
-    /// Only while somebody else serves: with nobody there, waiting is better than being refused.
-    fn rest_those_away(&mut self, now: Instant) {
-        let is_api = |slot: &SlotState| slot.slot.role == Role::Api;
-        if self.stopping.is_some() || !self.slots.iter().any(|slot| is_api(slot) && slot.life.is_serving()) {
-            return;
-        }
-        self.slots.iter_mut().filter(|slot| is_api(slot) && slot.is_away(now)).for_each(SlotState::rest);
-    }
-
     fn is_over(&self) -> bool {
-        self.stopping.is_some() && self.slots.iter().all(|slot| slot.life.is_over() && slot.process.is_none())
+        self.stopping.is_some() && self.slots.iter().all(|slot| slot.life.is_over() && slot.processes.is_empty())
     }
 
     fn visit(&mut self, woken: &Woken, now: Instant) {
@@ -266,8 +176,9 @@ impl Supervisor {
                 Source::Page => woken.page = true,
                 Source::AdminVisitor(id) => woken.admin_visitors.push(id),
                 Source::PageVisitor(id) => woken.page_visitors.push(id),
-                Source::Control(index) => woken.controls.push(index),
-                Source::Process(index) => woken.processes.push(index),
+                Source::Control(index, of) => woken.controls.push((index, of)),
+                Source::Process(index, of) => woken.processes.push((index, of)),
+                Source::Preflight => woken.preflight = true,
             }
         }
         woken
@@ -290,13 +201,18 @@ impl Supervisor {
             sources.push((Source::PageVisitor(visitor.id), visitor.as_fd(), direction(visitor.wants_to_write())));
         }
         for (index, slot) in self.slots.iter().enumerate() {
-            let Some(process) = &slot.process else { continue };
-            let mut flags = PollFlags::POLLIN;
-            flags.set(PollFlags::POLLOUT, process.link.wants_to_write());
-            if !process.link.is_closed() {
-                sources.push((Source::Control(index), process.link.as_fd(), flags));
+            for process in &slot.processes {
+                let mut flags = PollFlags::POLLIN;
+                flags.set(PollFlags::POLLOUT, process.link.wants_to_write());
+                let of = process.generation;
+                if !process.link.is_closed() {
+                    sources.push((Source::Control(index, of), process.link.as_fd(), flags));
+                }
+                sources.push((Source::Process(index, of), process.pidfd.as_fd(), PollFlags::POLLIN));
             }
-            sources.push((Source::Process(index), process.pidfd.as_fd(), PollFlags::POLLIN));
+        }
+        if let Some(preflight) = self.change.as_ref().and_then(Change::preflight) {
+            sources.push((Source::Preflight, preflight.as_fd(), PollFlags::POLLIN));
         }
         sources
     }

@@ -56,11 +56,11 @@ impl Supervisor {
         self.page.scrapes += 1;
         self.page.scraped_at = now;
         let id = self.page.scrapes;
-        let welcomed = self.slots.iter_mut().filter_map(|slot| Some((slot.slot.cell, slot.process.as_mut()?)));
-        let owed = welcomed
-            .filter_map(|(cell, process)| {
+        let everybody = self.slots.iter_mut().flat_map(|slot| &mut slot.processes);
+        let owed = everybody
+            .filter_map(|process| {
                 let asked = process.link.is_welcomed() && process.link.send(&ToWorker::Scrape { scrape_id: id });
-                asked.then_some(cell)
+                asked.then_some(process.slot.cell)
             })
             .collect();
         self.page.scrape =
@@ -69,13 +69,13 @@ impl Supervisor {
 
     fn render(&mut self, now: Instant) -> String {
         for slot in &mut self.slots {
-            let name = slot.slot.to_string();
+            let name = slot.name();
             let up = f64::from(u8::from(slot.life.is_serving()));
             metrics::gauge!(names::WORKER_UP, "slot" => name.clone()).set(up);
             // A series that is there from the start shows the first crash as an increase.
             metrics::counter!(names::WORKER_RESTARTS, "slot" => name.clone(), "reason" => "none").increment(0);
-            let age = slot.beat_age(&self.board, now);
-            metrics::gauge!(names::HEARTBEAT_AGE_SECONDS, "slot" => name).set(age.as_secs_f64());
+            let age = slot.resident_mut().map(|process| process.beat_age(&self.board, now));
+            metrics::gauge!(names::HEARTBEAT_AGE_SECONDS, "slot" => name).set(age.unwrap_or_default().as_secs_f64());
         }
         metrics::gauge!(names::UPTIME_SECONDS).set(self.started.elapsed().as_secs_f64());
         let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hotline::config::Tls;
+use hotline::lifecycle::Generation;
 use hotline::telemetry::names;
 use hotline::tickets::{NoRandomness, Rotation};
 use hotline::wire::{Role, ToWorker};
@@ -17,10 +18,10 @@ pub(super) fn start(tls: &Tls, now: Instant) -> Result<Rotation, NoRandomness> {
 
 impl Supervisor {
     /// To a worker that was just welcomed.
-    pub(super) fn tell_ticket_keys(&mut self, index: usize) {
-        if self.slots[index].slot.role == Role::Api {
+    pub(super) fn tell_ticket_keys(&mut self, index: usize, of: Generation) {
+        if self.slots[index].role == Role::Api {
             let message = ToWorker::TicketKeys(self.tickets.keys().clone());
-            self.tell(index, &message);
+            self.tell(index, of, &message);
         }
     }
 
@@ -32,8 +33,9 @@ impl Supervisor {
         }
         for index in 0..self.slots.len() {
             // Whoever has not said hello yet gets the new ones after its welcome.
-            if self.slots[index].process.as_ref().is_some_and(|process| process.link.is_welcomed()) {
-                self.tell_ticket_keys(index);
+            let welcomed = self.slots[index].processes.iter().filter(|process| process.link.is_welcomed());
+            for of in welcomed.map(|process| process.generation).collect::<Vec<_>>() {
+                self.tell_ticket_keys(index, of);
             }
         }
     }

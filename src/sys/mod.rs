@@ -1,6 +1,6 @@
 //! What the standard library does not offer, behind safe functions over `OwnedFd` and `BorrowedFd`.
 //!
-//! A raw descriptor number never leaves this room, but for the three fixed ones a worker is born with.
+//! A raw descriptor number never leaves this room, but for the fixed ones a worker is born with.
 mod limits;
 mod net;
 mod ofd_lock;
@@ -9,8 +9,8 @@ mod spawn;
 mod words;
 
 pub use limits::{close_to_strangers, lock_file, pin_to_cpu, raise_open_files, run_nicely};
-pub use net::{leave_group, listen_tcp_reuseport, listen_unix, pair, peer_uid, rejoin_group, reserve_port};
+pub use net::{listen_tcp_reuseport, listen_unix, pair, peer_uid, reserve_port};
 pub use ofd_lock::{OfdGuard, OfdLock};
 pub use process::{Ended, Pidfd, Signal, Signals, set_name};
-pub use spawn::{BOARD_FD, CONTROL_FD, LISTENER_FD, Program, Spawned, inherited, is_socket, spawn};
+pub use spawn::{BOARD_FD, CONTROL_FD, LISTENER_FD, Program, Spawned, inherited, is_socket, spawn, spawn_with};
 pub use words::SharedWords;

@@ -1,39 +1,27 @@
 //! Sockets as the supervisor makes them: close-on-exec, non-blocking where it polls.
 use std::fs;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socketpair, sockopt};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// Two connected stream sockets.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?)
 }
 
-/// Some free port of this address, held until the socket is dropped. Listeners that share it must name
-/// it: a socket that was bound to port 0 does not come back into the group once it has left.
+/// Some free port of this address, held until the socket is dropped, for listeners that share it.
 pub fn reserve_port(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
     let bound = socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("not an IP address"))?;
     Ok((socket.into(), bound))
-}
-
-/// Takes a listener nobody accepts on out of its port's group: new connections go to the others instead
-/// of waiting here. What waits in its queue already is reset (moved, where `tcp_migrate_req` is set).
-pub fn leave_group(listener: &impl AsFd) -> io::Result<()> {
-    SockRef::from(listener).shutdown(Shutdown::Read)
-}
-
-/// Brings it back.
-pub fn rejoin_group(listener: &impl AsFd, backlog: i32) -> io::Result<()> {
-    SockRef::from(listener).listen(backlog)
 }
 
 /// A listener that shares its port with others of this user. The kernel spreads connections over them.
@@ -89,22 +77,15 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_that_left_its_group_gets_nothing_until_it_is_back() {
+    fn connections_are_spread_over_the_listeners_of_a_port() {
         let (reserved, address) = reserve_port("127.0.0.1:0".parse().unwrap()).unwrap();
-        let [away, stays] = [0, 1].map(|_| TcpListener::from(listen_tcp_reuseport(address, 256).unwrap().0));
+        let [one, other] = [0, 1].map(|_| TcpListener::from(listen_tcp_reuseport(address, 256).unwrap().0));
         drop(reserved);
-        let connect = || (0..64).map(|_| TcpStream::connect(address).unwrap()).collect::<Vec<_>>();
-
-        leave_group(&away).unwrap();
-        let first = connect();
-        assert_eq!(accepted(&stays), first.len());
-
-        rejoin_group(&away, 256).unwrap();
-        let second = connect();
-        let (back, other) = (accepted(&away), accepted(&stays));
-        assert_eq!(back + other, second.len());
+        let clients = (0..64).map(|_| TcpStream::connect(address).unwrap()).collect::<Vec<_>>();
+        let (one, other) = (accepted(&one), accepted(&other));
+        assert_eq!(one + other, clients.len());
         // 64 connections all to one of two sockets: once in 2^63 runs.
-        assert!(back > 0 && other > 0, "{back} and {other}");
+        assert!(one > 0 && other > 0, "{one} and {other}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ use super::Pidfd;
 pub const CONTROL_FD: RawFd = 3;
 /// The board's memory.
 pub const BOARD_FD: RawFd = 4;
-/// The listener of roles that have one.
+/// The first listener of roles that have any; further ones follow.
 pub const LISTENER_FD: RawFd = 5;
 
 /// An executable, held open so that it cannot be exchanged under us.
@@ -51,15 +51,25 @@ impl Program {
 }
 
 /// Starts `program` with `handed[i]` as its descriptor 3 + i, standard streams as ours, and nothing else.
+/// Workers get their settings over the wire; an environment may carry anything.
 pub fn spawn(program: &Program, handed: &[BorrowedFd<'_>]) -> io::Result<Spawned> {
+    spawn_with(program, &[], &[], handed)
+}
+
+/// As `spawn`, with arguments and an environment (`NAME=value`).
+pub fn spawn_with(
+    program: &Program,
+    arguments: &[CString],
+    environment: &[CString],
+    handed: &[BorrowedFd<'_>],
+) -> io::Result<Spawned> {
     // Out of the way of the numbers that are given out, so that no dup2 closes one of them or the program.
     let first_free = CONTROL_FD + RawFd::try_from(handed.len()).map_err(io::Error::other)?;
     let moved = handed.iter().map(|fd| duplicate_above(*fd, first_free)).collect::<io::Result<Vec<OwnedFd>>>()?;
     let image = duplicate_above(program.file.as_fd(), first_free)?;
     let from: Vec<RawFd> = moved.iter().map(AsRawFd::as_raw_fd).collect();
-    let argv = [program.name.as_ptr(), ptr::null()];
-    // Workers get their settings over the wire; an environment may carry anything.
-    let envp = [ptr::null::<libc::c_char>()];
+    let argv = pointers(std::iter::once(&program.name).chain(arguments));
+    let envp = pointers(environment);
     let nothing = SigSet::empty();
 
     // SAFETY: this process has one thread (the supervisor never makes another), and the child calls only
@@ -86,6 +96,10 @@ pub fn spawn(program: &Program, handed: &[BorrowedFd<'_>]) -> io::Result<Spawned
     }
 }
 
+fn pointers<'a>(strings: impl IntoIterator<Item = &'a CString>) -> Vec<*const libc::c_char> {
+    strings.into_iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+}
+
 /// In the child: descriptors in place, everything else closed by exec, signals as a fresh program expects.
 fn become_worker(from: &[RawFd], first_free: RawFd, no_signals: &SigSet) {
     // SAFETY: plain system calls on numbers this child owns; failures end the child at once.
@@ -110,7 +124,7 @@ fn become_worker(from: &[RawFd], first_free: RawFd, no_signals: &SigSet) {
 pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: F_GETFD on any number is harmless and fails with EBADF if it is not open.
     Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
-    // SAFETY: the supervisor opened this number for this process alone, and each of the three is taken
+    // SAFETY: the supervisor opened this number for this process alone, and each is taken
     // once, at start, before anything else could name it; OwnedFd closes it.
     let fd = unsafe { OwnedFd::from_raw_fd(number) };
     fcntl(fd.as_fd(), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;

@@ -1,10 +1,12 @@
 //! One page from many processes: families side by side, a `slot` label on every sample.
 //!
 //! Counters and histograms of a slot are the sum over all workers that ever lived in it, so they never
-//! go back when one dies; gauges are the living worker's.
+//! go back when one dies. Gauges are the living workers': while one follows another, what they hold
+//! (connections, requests in flight) is added; what they both look at (`names::STATES`) is the newest's.
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::names::STATES;
 use super::snapshot::{Family, Sample, Snapshot};
 
 /// What every slot counts, over the lives of its workers.
@@ -17,43 +19,45 @@ pub struct Merged {
 struct SlotMetrics {
     /// Sums of the dead.
     past: Snapshot,
-    /// The living worker's newest snapshot.
-    present: Snapshot,
+    /// The newest snapshot of each living worker, by generation.
+    present: BTreeMap<u32, Snapshot>,
 }
 
 impl Merged {
-    /// Replaces what is known of the slot's living worker.
-    pub fn update(&mut self, slot: &str, snapshot: Snapshot) {
-        self.slots.entry(slot.to_owned()).or_default().present = snapshot;
+    /// Replaces what is known of a living worker.
+    pub fn update(&mut self, slot: &str, generation: u32, snapshot: Snapshot) {
+        self.slots.entry(slot.to_owned()).or_default().present.insert(generation, snapshot);
     }
 
-    /// The slot's worker died: its counters stay, its gauges go.
-    pub fn retire(&mut self, slot: &str) {
-        if let Some(metrics) = self.slots.get_mut(slot) {
-            let mut present = std::mem::take(&mut metrics.present);
-            present.families.retain(|_, family| family.kind.is_cumulative());
-            add(&mut metrics.past, &present);
+    /// A worker died: its counters stay, its gauges go.
+    pub fn retire(&mut self, slot: &str, generation: u32) {
+        if let Some(metrics) = self.slots.get_mut(slot)
+            && let Some(mut last) = metrics.present.remove(&generation)
+        {
+            last.families.retain(|_, family| family.kind.is_cumulative());
+            add(&mut metrics.past, &last);
         }
     }
 
     /// The Prometheus text of everything, with `own` (the supervisor's, unlabelled) first.
     pub fn render(&self, own: &Snapshot) -> String {
-        let mut families: BTreeMap<&str, Vec<(&str, Family)>> = BTreeMap::new();
+        let mut families: BTreeMap<String, Vec<(&str, Family)>> = BTreeMap::new();
         for (name, family) in &own.families {
-            families.entry(name).or_default().push(("", family.clone()));
+            families.entry(name.clone()).or_default().push(("", family.clone()));
         }
         for (slot, metrics) in &self.slots {
             let mut sum = metrics.past.clone();
-            add(&mut sum, &metrics.present);
-            for name in metrics.past.families.keys().chain(metrics.present.families.keys()) {
-                if let Some(family) = sum.families.remove(name) {
-                    families.entry(name).or_default().push((slot, family));
-                }
+            for present in metrics.present.values() {
+                sum.families.retain(|name, _| !STATES.contains(&name.as_str()) || !present.families.contains_key(name));
+                add(&mut sum, present);
+            }
+            for (name, family) in sum.families {
+                families.entry(name).or_default().push((slot, family));
             }
         }
         let mut page = String::with_capacity(1 << 16);
         for (name, parts) in families {
-            render_family(&mut page, name, &parts);
+            render_family(&mut page, &name, &parts);
         }
         page
     }
@@ -109,12 +113,12 @@ mod tests {
     #[test]
     fn counters_outlive_a_worker_and_gauges_do_not() {
         let mut merged = Merged::default();
-        merged.update("api-0", snapshot(5, 3));
-        merged.retire("api-0");
+        merged.update("api-0", 1, snapshot(5, 3));
+        merged.retire("api-0", 1);
         let page = merged.render(&Snapshot::default());
         assert!(page.contains("r_total{slot=\"api-0\",status=\"200\"} 5"), "{page}");
         assert!(!page.contains("open{"), "{page}");
-        merged.update("api-0", snapshot(2, 1));
+        merged.update("api-0", 1, snapshot(2, 1));
         let page = merged.render(&Snapshot::default());
         assert!(page.contains("r_total{slot=\"api-0\",status=\"200\"} 7"), "{page}");
         assert!(page.contains("t_count{slot=\"api-0\"} 7"), "{page}");
@@ -122,10 +126,24 @@ mod tests {
     }
 
     #[test]
+    fn while_one_follows_another_holdings_are_added_and_states_are_the_newest() {
+        let state = |value| Snapshot::parse(&format!("# TYPE {0} gauge\n{0} {value}\n", STATES[0]));
+        let mut merged = Merged::default();
+        for (generation, open) in [(1, 3), (2, 4)] {
+            let mut both = snapshot(1, open);
+            both.families.extend(state(generation * 10).families);
+            merged.update("api-0", generation, both);
+        }
+        let page = merged.render(&Snapshot::default());
+        assert!(page.contains("open{slot=\"api-0\"} 7"), "{page}");
+        assert!(page.contains(&format!("{}{{slot=\"api-0\"}} 20", STATES[0])), "{page}");
+    }
+
+    #[test]
     fn a_family_is_written_once_for_all_slots() {
         let mut merged = Merged::default();
-        merged.update("api-0", snapshot(1, 1));
-        merged.update("api-1", snapshot(1, 1));
+        merged.update("api-0", 1, snapshot(1, 1));
+        merged.update("api-1", 1, snapshot(1, 1));
         let page = merged.render(&snapshot(9, 9));
         assert_eq!(page.matches("# TYPE r_total counter").count(), 1);
         assert!(page.contains("r_total{status=\"200\"} 9"), "{page}");

@@ -24,6 +24,10 @@ metrics! {
     Gauge WORKER_UP = "hotline_worker_up";
     /// Workers started again, by what ended the one before.
     Counter WORKER_RESTARTS = "hotline_worker_restarts_total";
+    /// Reloads and upgrades, by outcome: done, failed (and taken back), refused.
+    Counter CHANGES = "hotline_changes_total";
+    /// Listeners that a worker took over while their own slot was away.
+    Counter LISTENERS_SHELTERED = "hotline_listeners_sheltered_total";
     /// Version and build of the supervisor; always 1.
     Gauge BUILD_INFO = "hotline_build_info";
     /// Seconds since the supervisor started.
@@ -137,6 +141,9 @@ metrics! {
     /// 1 while the speech model is loaded.
     Gauge MODEL_READY = "hotline_model_ready";
 }
+
+/// Gauges of something that all workers look at. They are not added while one worker follows another.
+pub const STATES: &[&str] = &[JOBS, MODEL_READY, WORKER_UP, HEARTBEAT_AGE_SECONDS];
 
 #[cfg(test)]
 mod tests {

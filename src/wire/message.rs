@@ -71,6 +71,10 @@ pub enum FromWorker {
     Publish(LiveEvent),
     /// Answer to `ToWorker::Admin`.
     AdminReply { request_id: u64, reply: AdminReply },
+    /// Answer to `ToWorker::ReloadCertificate`: what was wrong, if anything.
+    CertificateReloaded { refused: Option<String> },
+    /// Why this worker leaves without having served; fit to be shown to an operator.
+    CannotStart { reason: String },
     /// Last message before a clean exit.
     Drained,
 }
@@ -90,8 +94,13 @@ pub enum ToWorker {
     Live(LiveEvent),
     /// A request from the admin socket that needs the store.
     Admin { request_id: u64, call: AdminCall },
-    /// Finish what is begun, take nothing new, leave before the deadline.
-    Drain { deadline_ms: u64 },
+    /// Accept on the listeners of these slots and no others.
+    Listen { slots: Vec<u16> },
+    /// Read certificate and key again; connections that are open stay as they are.
+    ReloadCertificate,
+    /// Finish what is begun, take nothing new, leave before the deadline. `successor`: somebody goes on with
+    /// the slot's work.
+    Drain { deadline_ms: u64, successor: bool },
 }
 
 /// What a worker learns after `Hello`.
@@ -102,6 +111,10 @@ pub struct Welcome {
     pub generation: u32,
     /// Random, made at supervisor start; request ids and audit sources begin with it.
     pub boot_id: u64,
+    /// How many listeners were handed over, for slots 0, 1, ….
+    pub listeners: u16,
+    /// An earlier worker of this slot is still at work.
+    pub has_predecessor: bool,
     pub config: Config,
 }
 

@@ -12,6 +12,8 @@ use crate::vault::KeyClass;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     AdminReply,
+    CannotStart,
+    CertificateReloaded,
     Drained,
     Hello,
     Metrics,
@@ -111,6 +113,8 @@ impl Kind {
     fn of(message: &FromWorker) -> Self {
         match message {
             FromWorker::AdminReply { .. } => Self::AdminReply,
+            FromWorker::CannotStart { .. } => Self::CannotStart,
+            FromWorker::CertificateReloaded { .. } => Self::CertificateReloaded,
             FromWorker::Drained => Self::Drained,
             FromWorker::Hello { .. } => Self::Hello,
             FromWorker::Metrics { .. } => Self::Metrics,
@@ -138,12 +142,14 @@ const PERMITTED: &[(Stage, Kind, Times)] = &[
     (Stage::Starting, Kind::Ready, Times::Once),
     (Stage::Starting, Kind::Metrics, Times::PerMinute(600)),
     (Stage::Starting, Kind::Drained, Times::Once),
+    (Stage::Starting, Kind::CannotStart, Times::Once),
     (Stage::Serving, Kind::UnwrapKey, Times::PerMinute(20)),
     // A scrape each 100 ms is more than any monitoring asks.
     (Stage::Serving, Kind::Metrics, Times::PerMinute(600)),
     // 2,000 writes a second, each telling two topics.
     (Stage::Serving, Kind::Publish, Times::PerMinute(240_000)),
     (Stage::Serving, Kind::AdminReply, Times::PerMinute(6_000)),
+    (Stage::Serving, Kind::CertificateReloaded, Times::PerMinute(600)),
     (Stage::Serving, Kind::Drained, Times::Once),
 ];
 

@@ -29,9 +29,16 @@ pub enum Incoming {
         request_id: u64,
         call: AdminCall,
     },
-    /// Asked to leave, or the supervisor is gone.
+    /// Accept on the listeners of these slots and no others.
+    Listen {
+        slots: Vec<u16>,
+    },
+    /// Read certificate and key again.
+    ReloadCertificate,
+    /// Asked to leave, or the supervisor is gone. `successor`: somebody goes on with this slot's work.
     Drain {
         deadline_ms: u64,
+        successor: bool,
     },
 }
 
@@ -73,6 +80,13 @@ impl Control {
                 None => drop(self.hear()?),
             }
         }
+    }
+
+    /// Why this worker cannot begin, for the operator who asked for it.
+    pub fn cannot_start(&mut self, reason: &str) {
+        let reason = reason.chars().take(REASON_CHARS_MAX).collect();
+        // Nobody to tell it to is no further misfortune.
+        let _ = self.say(&FromWorker::CannotStart { reason });
     }
 
     /// The next message; what cannot wait is done at once.
@@ -126,6 +140,10 @@ impl ControlSender {
         self.send(FromWorker::AdminReply { request_id, reply });
     }
 
+    pub fn certificate_reloaded(&self, refused: Option<String>) {
+        self.send(FromWorker::CertificateReloaded { refused });
+    }
+
     /// Last words; returns when they are written.
     pub fn drained(&self) {
         let (written, done) = sync_channel(1);
@@ -170,13 +188,15 @@ fn read_all(mut control: Control, answers: &ControlSender, mut on: impl FnMut(In
             Ok(Some(ToWorker::Live(event))) => on(Incoming::Live(event)),
             Ok(Some(ToWorker::TicketKeys(keys))) => on(Incoming::TicketKeys(keys)),
             Ok(Some(ToWorker::Admin { request_id, call })) => on(Incoming::Admin { request_id, call }),
-            Ok(Some(ToWorker::Drain { deadline_ms })) => on(Incoming::Drain { deadline_ms }),
+            Ok(Some(ToWorker::Listen { slots })) => on(Incoming::Listen { slots }),
+            Ok(Some(ToWorker::ReloadCertificate)) => on(Incoming::ReloadCertificate),
+            Ok(Some(ToWorker::Drain { deadline_ms, successor })) => on(Incoming::Drain { deadline_ms, successor }),
             Ok(Some(ToWorker::Welcome(_) | ToWorker::Key { .. })) => {}
             Ok(None) | Err(_) => break,
         }
     }
     // The supervisor is gone. Nobody will enforce the deadline but we ourselves.
-    on(Incoming::Drain { deadline_ms: control.drain_deadline_ms });
+    on(Incoming::Drain { deadline_ms: control.drain_deadline_ms, successor: false });
     thread::sleep(Duration::from_millis(control.drain_deadline_ms));
     tracing::error!("did not drain in time after the supervisor was gone");
     ExitCode::Bug.exit()
@@ -187,6 +207,7 @@ fn start(name: &str, body: impl FnOnce() + Send + 'static) {
     builder.spawn(body).expect("a worker can make its control threads at start");
 }
 
+const REASON_CHARS_MAX: usize = 1_000;
 /// Answers and events waiting for the supervisor.
 const QUEUE_MESSAGES_MAX: usize = 4_096;
 /// Histograms fold their samples this often.

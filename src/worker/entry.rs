@@ -15,8 +15,8 @@ use crate::wire::{self, BUILD_ID, FrameError, FromWorker, Role, ToWorker, WIRE_V
 pub struct Entered {
     pub welcome: Welcome,
     pub board: Arc<Board>,
-    /// The slot's listener, for roles that have one.
-    pub listener: Option<OwnedFd>,
+    /// Those of all API slots, in their order; the scribe's own.
+    pub listeners: Vec<OwnedFd>,
     pub control: Control,
 }
 
@@ -60,10 +60,6 @@ fn try_enter(role: Role) -> Result<Entered, EntryError> {
     }
     let mut control = UnixStream::from(control);
     let board = Arc::new(Board::map(inherited(BOARD_FD)?)?);
-    let listener = match role {
-        Role::Api | Role::Scribe => Some(inherited(LISTENER_FD)?),
-        Role::Background => None,
-    };
     sys::set_name(role.process_name());
     sys::close_to_strangers()?;
     sys::raise_open_files()?;
@@ -72,6 +68,8 @@ fn try_enter(role: Role) -> Result<Entered, EntryError> {
         FromWorker::Hello { wire_version: WIRE_VERSION, build_id: BUILD_ID.to_owned(), role, pid: std::process::id() };
     wire::write(&mut control, &hello)?;
     let Some(ToWorker::Welcome(welcome)) = wire::read(&mut control)? else { return Err(EntryError::NotWelcome) };
+    let numbers = LISTENER_FD..LISTENER_FD + i32::from(welcome.listeners);
+    let listeners = numbers.map(inherited).collect::<Result<_, _>>()?;
     let cell = board.cell(welcome.slot.cell);
     cell.beat(clock::now_ms());
     cell.set_phase(WorkerPhase::Starting);
@@ -81,7 +79,7 @@ fn try_enter(role: Role) -> Result<Entered, EntryError> {
     let recorder = Recorder::install();
     count_panics(role, slot);
     let control = Control::new(control, recorder, welcome.config.workers.drain_deadline_ms)?;
-    Ok(Entered { welcome: *welcome, board, listener, control })
+    Ok(Entered { welcome: *welcome, board, listeners, control })
 }
 
 /// A caught panic is a bug that somebody must hear of: counted and logged with its place, never with

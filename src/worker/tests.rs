@@ -49,13 +49,20 @@ fn a_worker_fetches_keys_answers_scrapes_and_hears_of_the_end() {
     sender.admin_reply(9, AdminReply::Refused { reason: "no".to_owned() });
     assert!(matches!(hear(&mut supervisor), FromWorker::AdminReply { request_id: 9, .. }));
 
-    tell(&mut supervisor, &ToWorker::Drain { deadline_ms: 5 });
-    assert!(matches!(next(&incoming), Incoming::Drain { deadline_ms: 5 }));
+    tell(&mut supervisor, &ToWorker::Listen { slots: vec![0, 1] });
+    assert!(matches!(next(&incoming), Incoming::Listen { slots } if slots == [0, 1]));
+    tell(&mut supervisor, &ToWorker::ReloadCertificate);
+    assert!(matches!(next(&incoming), Incoming::ReloadCertificate));
+    sender.certificate_reloaded(None);
+    assert!(matches!(hear(&mut supervisor), FromWorker::CertificateReloaded { refused: None }));
+
+    tell(&mut supervisor, &ToWorker::Drain { deadline_ms: 5, successor: true });
+    assert!(matches!(next(&incoming), Incoming::Drain { deadline_ms: 5, successor: true }));
     sender.drained();
     assert!(matches!(hear(&mut supervisor), FromWorker::Drained));
 
     drop(supervisor);
-    assert!(matches!(next(&incoming), Incoming::Drain { deadline_ms: NEVER_MS }), "alone means: drain");
+    assert!(matches!(next(&incoming), Incoming::Drain { deadline_ms: NEVER_MS, successor: false }), "alone means: drain");
 }
 
 fn tell(supervisor: &mut UnixStream, message: &ToWorker) {

@@ -25,6 +25,7 @@ fn worker(slot: &str, phase: &str, restarts: u64, last_end: &str) -> WorkerStatu
         backlog: 0,
         rss_bytes: 20 << 20,
         degraded: false,
+        listens_to: Vec::new(),
         last_end: last_end.to_owned(),
     }
 }

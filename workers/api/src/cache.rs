@@ -3,24 +3,29 @@
 //! An entry carries the generation of what it was built from; a write bumps the generation before it
 //! is acknowledged, so an entry is believed only while the numbers are equal. Who may see it is part of
 //! the seal: path, user and permission epoch are authenticated, so an entry cannot answer anybody else.
-//! The folder is thrown away when it is damaged or grown too large; nothing is lost but time.
+//! The folder is thrown away when it is damaged or grown too large; nothing is lost but time. A slot has two
+//! folders, because a worker and its successor may be at work at the same time.
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::digest;
 use hotline::board::Board;
 use hotline::config;
+use hotline::sys;
 use hotline::vault::{Aad, KeyClass, Vault};
+use nix::fcntl::Flock;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// The cache of one worker. Closed until its folder is open; a closed cache misses.
 pub(crate) struct Cache {
-    folder: PathBuf,
+    /// Of these the first that no other worker of this slot has.
+    places: [PathBuf; 2],
+    place: OnceLock<Place>,
     limits: config::Cache,
     vault: Arc<Vault>,
     board: Arc<Board>,
@@ -53,6 +58,21 @@ pub(crate) struct Entry {
     pub(crate) body: Vec<u8>,
 }
 
+/// A folder and the lock that makes it ours; the kernel gives the lock back whatever ends this process.
+struct Place {
+    folder: PathBuf,
+    _lock: Flock<fs::File>,
+}
+
+impl Place {
+    fn take(folder: &Path) -> Option<Self> {
+        fs::create_dir_all(folder.parent()?).ok()?;
+        let file = fs::File::options().create(true).truncate(false).write(true).open(folder.with_extension("lock")).ok()?;
+        let lock = sys::lock_file(file).ok()??;
+        Some(Self { folder: folder.to_owned(), _lock: lock })
+    }
+}
+
 impl Cache {
     pub(crate) fn new(
         state_dir: &Path,
@@ -61,8 +81,9 @@ impl Cache {
         vault: Arc<Vault>,
         board: Arc<Board>,
     ) -> Self {
-        let folder = state_dir.join("cache").join(format!("api-{slot}"));
-        Self { folder, limits, vault, board, tree: Mutex::new(None), rebuilding: AtomicBool::new(false) }
+        let place = |letter| state_dir.join("cache").join(format!("api-{slot}{letter}"));
+        let places = [place('a'), place('b')];
+        Self { places, place: OnceLock::new(), limits, vault, board, tree: Mutex::new(None), rebuilding: AtomicBool::new(false) }
     }
 
     /// Opens the folder; takes up to a third of a second after a crash, so not on the request runtime.
@@ -70,10 +91,14 @@ impl Cache {
         if !self.limits.enabled {
             return;
         }
-        let opened = self.open_folder().or_else(|reason| {
+        let Some(folder) = self.folder() else {
+            tracing::info!("no cache: two other workers of this slot are still leaving");
+            return;
+        };
+        let opened = self.open_folder(folder).or_else(|reason| {
             tracing::warn!(reason, "the cache is damaged; starting an empty one");
-            let _ = fs::remove_dir_all(&self.folder);
-            self.open_folder()
+            let _ = fs::remove_dir_all(folder);
+            self.open_folder(folder)
         });
         match opened {
             Ok(tree) => *self.tree.lock() = Some(tree),
@@ -81,9 +106,19 @@ impl Cache {
         }
     }
 
-    fn open_folder(&self) -> Result<sled::Db, String> {
+    /// A folder of our own, locked until this worker ends.
+    fn folder(&self) -> Option<&Path> {
+        if self.place.get().is_none()
+            && let Some(place) = self.places.iter().find_map(|folder| Place::take(folder))
+        {
+            let _ = self.place.set(place);
+        }
+        self.place.get().map(|place| place.folder.as_path())
+    }
+
+    fn open_folder(&self, folder: &Path) -> Result<sled::Db, String> {
         let options = sled::Config::new()
-            .path(&self.folder)
+            .path(folder)
             .cache_capacity(self.limits.bytes_max / 4)
             // A lost entry is a miss; nobody needs it on disk.
             .flush_every_ms(None)
@@ -145,7 +180,7 @@ impl Cache {
         drop(tree);
         let cache = Arc::clone(self);
         std::thread::spawn(move || {
-            let _ = fs::remove_dir_all(&cache.folder);
+            let _ = cache.folder().map(fs::remove_dir_all);
             cache.open();
             cache.rebuilding.store(false, Ordering::Release);
         });
@@ -155,7 +190,7 @@ impl Cache {
     fn abandon(&self) {
         tracing::warn!("the cache failed; going on without it");
         *self.tree.lock() = None;
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = self.folder().map(fs::remove_dir_all);
     }
 
     fn seal(&self, owner: Owner<'_>, entry: &Entry) -> Option<Vec<u8>> {
@@ -269,7 +304,7 @@ mod tests {
     #[test]
     fn a_damaged_folder_is_thrown_away() {
         let folder = tempfile::tempdir().unwrap();
-        let at = folder.path().join("cache/api-0");
+        let at = folder.path().join("cache/api-0a");
         fs::create_dir_all(&at).unwrap();
         fs::write(at.join("conf"), b"not a cache").unwrap();
         fs::write(at.join("db"), vec![0xff; 4_096]).unwrap();

@@ -1,4 +1,5 @@
 //! The worker's life: keys, store, first accept, Ready; a tick twice a second; drain, and a clean exit.
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,16 +13,16 @@ use hotline::wire::AdminCall;
 use hotline::worker::{Control, ControlSender, Entered, Incoming};
 use hotline_domain::Domain;
 use hotline_domain::triage::Triage;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::app::{App, Parts, Shared};
 use crate::busy::Busy;
-use crate::connection::accept_until_drained;
+use crate::connection::{Doors, accept_until_drained};
 use crate::gate::{Tokens, lives};
 use crate::live::Farewell;
 use crate::routes;
-use crate::tls::{self, Tickets};
+use crate::tls::{Identity, Tickets};
 
 /// Serves until the supervisor says otherwise.
 pub(crate) fn run(entered: Entered) -> ExitCode {
@@ -48,28 +49,27 @@ pub(crate) fn run(entered: Entered) -> ExitCode {
 }
 
 async fn serve(entered: Entered, busy: Arc<Busy>) -> ExitCode {
-    let Entered { welcome, board, listener, mut control } = entered;
+    let Entered { welcome, board, listeners, mut control } = entered;
     let config = welcome.config;
-    let Some(listener) = listener else { return ExitCode::BadConfig };
     let triage = match Triage::load(&config.paths.knowledge_dir) {
         Ok(triage) => Arc::new(triage),
-        Err(error) => return fail(ExitCode::BadConfig, "no knowledge base", &error),
+        Err(error) => return refuse(&mut control, ExitCode::BadConfig, "no knowledge base", &error),
     };
     let (vault, tokens) = match keys(&mut control) {
         Ok(keys) => keys,
-        Err(error) => return fail(ExitCode::TryLater, "no keys", &error),
+        Err(error) => return refuse(&mut control, ExitCode::TryLater, "no keys", &error),
     };
     let tickets = match control.ticket_keys() {
         Ok(keys) => Tickets::new(&keys, &config.tls),
-        Err(error) => return fail(ExitCode::TryLater, "no ticket keys", &error),
+        Err(error) => return refuse(&mut control, ExitCode::TryLater, "no ticket keys", &error),
     };
-    let tls = match tls::server_config(&config, tickets.clone()) {
-        Ok(tls) => tls,
-        Err(error) => return fail(ExitCode::BadConfig, "no TLS", &error),
+    let tls = match Identity::load(&config, tickets.clone()) {
+        Ok(tls) => Arc::new(tls),
+        Err(error) => return refuse(&mut control, ExitCode::BadConfig, "no TLS", &error),
     };
     let domain = match Domain::open(&config, Arc::clone(&vault)) {
         Ok(domain) => domain,
-        Err(error) => return fail(ExitCode::TryLater, "no store", &error),
+        Err(error) => return refuse(&mut control, ExitCode::TryLater, "no store", &error),
     };
     let source = format!("{}@{:016x}.{}", welcome.slot, welcome.boot_id, welcome.generation);
     let audit = AuditClient::connect(&config.paths.run_dir, source, &config.audit);
@@ -92,7 +92,9 @@ async fn serve(entered: Entered, busy: Arc<Busy>) -> ExitCode {
     });
     tokio::spawn(tick(Arc::clone(&app), busy));
     tokio::spawn(watch_controls(Arc::clone(&app)));
-    tokio::spawn(attend(Arc::clone(&app), incoming, sender.clone()));
+    let (listen, listens_to) = watch::channel(vec![app.slot.index]);
+    let orders = Orders { app: Arc::clone(&app), tls: Arc::clone(&tls), sender: sender.clone(), listen };
+    tokio::spawn(orders.attend(incoming));
 
     let armed = {
         let (app, sender) = (Arc::clone(&app), sender.clone());
@@ -104,7 +106,7 @@ async fn serve(entered: Entered, busy: Arc<Busy>) -> ExitCode {
             std::thread::spawn(move || cache.open());
         }
     };
-    if let Err(error) = accept_until_drained(Arc::clone(&app), listener, tls, armed).await {
+    if let Err(error) = accept_until_drained(Arc::clone(&app), Doors { listeners, listens_to, tls }, armed).await {
         return fail(ExitCode::TryLater, "no listener", &error);
     }
     drain(&app, &sender).await
@@ -128,26 +130,51 @@ fn pass_on(to: &mpsc::Sender<Incoming>, tickets: &Tickets, message: Incoming) {
     match message {
         Incoming::TicketKeys(keys) => tickets.change(&keys),
         Incoming::Live(_) => drop(to.try_send(message)),
-        Incoming::Admin { .. } | Incoming::Drain { .. } => drop(to.blocking_send(message)),
+        order => drop(to.blocking_send(order)),
     }
 }
 
-async fn attend(app: Shared, mut incoming: mpsc::Receiver<Incoming>, sender: ControlSender) {
-    while let Some(message) = incoming.recv().await {
-        match message {
-            Incoming::Live(event) => app.hear(&event),
-            Incoming::Admin { request_id, call } => {
-                let (app, sender) = (Arc::clone(&app), sender.clone());
-                tokio::spawn(async move {
-                    let reply = match call {
-                        call @ AdminCall::MintToken { .. } => routes::mint_token(&app, call).await,
-                    };
-                    sender.admin_reply(request_id, reply);
-                });
+/// What the supervisor's orders act on.
+struct Orders {
+    app: Shared,
+    tls: Arc<Identity>,
+    sender: ControlSender,
+    listen: watch::Sender<Vec<u16>>,
+}
+
+impl Orders {
+    async fn attend(self, mut incoming: mpsc::Receiver<Incoming>) {
+        while let Some(message) = incoming.recv().await {
+            match message {
+                Incoming::Live(event) => self.app.hear(&event),
+                Incoming::Admin { request_id, call } => {
+                    let (app, sender) = (Arc::clone(&self.app), self.sender.clone());
+                    tokio::spawn(async move {
+                        let reply = match call {
+                            call @ AdminCall::MintToken { .. } => routes::mint_token(&app, call).await,
+                        };
+                        sender.admin_reply(request_id, reply);
+                    });
+                }
+                Incoming::Listen { slots } => drop(self.listen.send_replace(slots)),
+                Incoming::ReloadCertificate => self.reload_certificate(),
+                Incoming::Drain { deadline_ms, .. } => self.app.drain.order(deadline_ms),
+                // Taken on the control thread.
+                Incoming::TicketKeys(_) => {}
             }
-            Incoming::Drain { deadline_ms } => app.drain.order(deadline_ms),
-            Incoming::TicketKeys(_) => {} // see `pass_on`
         }
+    }
+
+    /// Files are read away from the runtime; the next handshake uses what was read.
+    fn reload_certificate(&self) {
+        let (tls, sender) = (Arc::clone(&self.tls), self.sender.clone());
+        tokio::task::spawn_blocking(move || {
+            let refused = tls.reload().err().map(|error| chained(&error));
+            if let Some(reason) = &refused {
+                tracing::error!(reason, "kept the certificate that was there");
+            }
+            sender.certificate_reloaded(refused);
+        });
     }
 }
 
@@ -228,10 +255,21 @@ async fn drain(app: &Shared, sender: &ControlSender) -> ExitCode {
     ExitCode::Clean
 }
 
-fn fail(code: ExitCode, what: &'static str, error: &dyn std::error::Error) -> ExitCode {
-    let cause = error.source().map(ToString::to_string).unwrap_or_default();
-    tracing::error!(%error, cause, "{what}");
+fn fail(code: ExitCode, what: &'static str, error: &dyn Error) -> ExitCode {
+    tracing::error!(error = chained(error), "{what}");
     code
+}
+
+/// As `fail`, and the supervisor hears of it.
+fn refuse(control: &mut Control, code: ExitCode, what: &'static str, error: &dyn Error) -> ExitCode {
+    control.cannot_start(&format!("{what}: {}", chained(error)));
+    fail(code, what, error)
+}
+
+/// An error with its causes, in one line.
+fn chained(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |error: &&dyn Error| (*error).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 const TICK: Duration = Duration::from_millis(500);

@@ -81,7 +81,9 @@ impl<'a> Desk<'a> {
                 break;
             }
             if Instant::now() >= until {
-                tracing::warn!(workers = self.visitors.len(), records = self.backlog(), "left before all was done");
+                if !self.pending.is_empty() {
+                    tracing::warn!(records = self.backlog(), "left before all was done");
+                }
                 break;
             }
         }

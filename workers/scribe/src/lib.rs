@@ -52,7 +52,7 @@ impl StartError {
 
 /// Serves until the supervisor asks to leave.
 pub fn run(entered: Entered) -> Result<(), StartError> {
-    let Entered { welcome, board, listener, mut control } = entered;
+    let Entered { welcome, board, listeners, mut control } = entered;
     let keys = control.key(KeyClass::Audit).map_err(StartError::Key)?;
     let folder = welcome.config.paths.state_dir.join("audit");
     let source = format!("{}@{:016x}.{}", welcome.slot, welcome.boot_id, welcome.generation);
@@ -67,13 +67,15 @@ pub fn run(entered: Entered) -> Result<(), StartError> {
         tracing::error!(reason, "the audit log was broken; it goes on behind the damage");
     }
 
-    let listener = UnixListener::from(listener.ok_or(StartError::Listener)?);
+    let listener = UnixListener::from(listeners.into_iter().next().ok_or(StartError::Listener)?);
     let stop = Stop::new()?;
     let asked = stop.clone();
     let sender = control.serve(move |incoming| {
-        if let Incoming::Drain { deadline_ms } = incoming {
+        if let Incoming::Drain { deadline_ms, successor } = incoming {
+            // A successor waits for the log: what is taken is written, the rest is sent again, to it.
+            let patience_ms = if successor { 0 } else { deadline_ms };
             // The last tenth is for leaving.
-            asked.ask(Duration::from_millis(deadline_ms - deadline_ms / 10));
+            asked.ask(Duration::from_millis(patience_ms - patience_ms / 10));
         }
     });
     let mut desk = Desk::new(listener, writer, board.cell(welcome.slot.cell), source)?;

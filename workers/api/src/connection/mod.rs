@@ -8,7 +8,7 @@ mod registry;
 mod serve;
 mod watched;
 
-pub(crate) use accept::accept_until_drained;
+pub(crate) use accept::{Doors, accept_until_drained};
 pub(crate) use intake::{Intake, IntakeError};
 pub(crate) use registry::{Connection, Connections};
 

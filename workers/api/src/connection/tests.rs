@@ -10,13 +10,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::accept_until_drained;
+use super::{Doors, accept_until_drained};
 use crate::testing::Fixture;
 
 pub(crate) struct Server {
     pub(crate) fixture: Fixture,
     address: SocketAddr,
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
+    _listen: tokio::sync::watch::Sender<Vec<u16>>,
     client: Arc<rustls::ClientConfig>,
 }
 
@@ -26,10 +27,12 @@ impl Server {
         let app = Arc::clone(&fixture.app);
         let keys = hotline::tickets::TicketKeys::random().unwrap();
         let tickets = crate::tls::Tickets::new(&keys, &app.config.tls);
-        let tls = crate::tls::server_config(&app.config, tickets).unwrap();
+        let tls = Arc::new(crate::tls::Identity::load(&app.config, tickets).unwrap());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(accept_until_drained(app, OwnedFd::from(listener), tls, || ()));
+        let (listen, listens_to) = tokio::sync::watch::channel(vec![0]);
+        let doors = Doors { listeners: vec![OwnedFd::from(listener)], listens_to, tls };
+        let serving = tokio::spawn(accept_until_drained(app, doors, || ()));
         let mut roots = rustls::RootCertStore::empty();
         let certificate = fixture.app.config.paths.state_dir.join("tls/dev-cert.pem");
         roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
@@ -39,7 +42,7 @@ impl Server {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Self { fixture, address, serving, client: Arc::new(client) }
+        Self { fixture, address, serving, _listen: listen, client: Arc::new(client) }
     }
 
     pub(crate) async fn connect(&self) -> TlsStream<TcpStream> {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hotline::config::Config;
+use parking_lot::RwLock;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::pki_types::pem::PemObject;
@@ -31,8 +32,33 @@ pub(crate) enum TlsError {
     Signing(#[source] rcgen::Error),
 }
 
+/// What the acceptor offers now. A reload changes it for the handshakes that follow.
+pub(crate) struct Identity {
+    config: Config,
+    tickets: Tickets,
+    current: RwLock<Arc<rustls::ServerConfig>>,
+}
+
+impl Identity {
+    pub(crate) fn load(config: &Config, tickets: Tickets) -> Result<Self, TlsError> {
+        let current = RwLock::new(Arc::new(server_config(config, tickets.clone())?));
+        Ok(Self { config: config.clone(), tickets, current })
+    }
+
+    pub(crate) fn current(&self) -> Arc<rustls::ServerConfig> {
+        Arc::clone(&self.current.read())
+    }
+
+    /// Reads certificate and key again. Whatever is wrong with them, the old ones stay.
+    pub(crate) fn reload(&self) -> Result<(), TlsError> {
+        let new = Arc::new(server_config(&self.config, self.tickets.clone())?);
+        *self.current.write() = new;
+        Ok(())
+    }
+}
+
 /// What the acceptor offers. HTTP/2 first, HTTP/1.1 for everybody else.
-pub(crate) fn server_config(config: &Config, tickets: Tickets) -> Result<rustls::ServerConfig, TlsError> {
+fn server_config(config: &Config, tickets: Tickets) -> Result<rustls::ServerConfig, TlsError> {
     let (certificate, key) = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
         _ => development::certificate(&config.paths.state_dir)?,

@@ -72,14 +72,20 @@ async fn live(entered: Entered) -> ExitCode {
     let audit = AuditClient::connect(&config.paths.run_dir, owner.clone(), &config.audit);
     let (leave, leaving) = watch::channel(None);
     let control = control.serve(move |message| {
-        if let Incoming::Drain { deadline_ms } = message {
+        if let Incoming::Drain { deadline_ms, .. } = message {
             leave.send_replace(Some(deadline_ms));
         }
     });
     if let Err(error) = first_administrator::ensure(&config.paths, &domain, &audit).await {
         return fail(error.exit_code(), "no first administrator", &error);
     }
-    match domain.calls.take_back(&welcome.slot.to_string(), &owner).await {
+    let taken_back = if welcome.has_predecessor {
+        // It finishes what it holds.
+        Ok(0)
+    } else {
+        domain.calls.take_back(&welcome.slot.to_string(), &owner).await
+    };
+    match taken_back {
         Ok(0) => {}
         Ok(calls) => tracing::warn!(calls, "took back what an earlier worker in this slot held"),
         Err(error) => tracing::warn!(%error, "could not take anything back; leases run out by themselves"),

@@ -1,0 +1,29 @@
+//! `hotline preflight`: reads the settings and what they point to, for the supervisor that started it.
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitCode as Code;
+
+use anyhow::Context;
+use hotline::config::Config;
+use hotline::sys::{self, CONTROL_FD};
+use hotline::wire::{BUILD_ID, WIRE_VERSION};
+
+use super::{certificate, settings};
+use crate::supervisor::preflight::Report;
+
+pub(super) fn answer(file: Option<PathBuf>) -> anyhow::Result<Code> {
+    let stream = sys::inherited(CONTROL_FD).context("this command is started by the supervisor, not by hand")?;
+    let verdict = settings::load(file).map_err(|mistakes| mistakes.to_string()).and_then(usable);
+    let report = Report { build_id: BUILD_ID.to_owned(), wire_version: WIRE_VERSION, verdict };
+    UnixStream::from(stream).write_all(&serde_json::to_vec(&report)?)?;
+    Ok(Code::SUCCESS)
+}
+
+/// Whether workers could use what the settings point to.
+fn usable(config: Config) -> Result<Config, String> {
+    if let (Some(chain), Some(key)) = (&config.tls.certificate, &config.tls.key) {
+        certificate::check(chain, key)?;
+    }
+    Ok(config)
+}

@@ -1,0 +1,231 @@
+//! Reload: new settings and certificates without losing a connection, or everything as it was.
+//!
+//! A child reads and checks the settings. If nothing changed, workers read their certificate again. If
+//! something changed, they are replaced one slot after the other, each only when its successor serves;
+//! the first that fails takes the whole change back. What cannot change in a running service is refused.
+use std::rc::Rc;
+use std::time::Instant;
+
+use hotline::config::Config;
+use hotline::lifecycle::{Event, Generation, RollOut, Step};
+use hotline::telemetry::names;
+use hotline::wire::{Role, ToWorker};
+
+use super::Supervisor;
+use super::change::{Certificates, Change, Stage};
+use super::preflight::Preflight;
+use super::protocol::Told;
+
+impl Supervisor {
+    /// SIGHUP, or a visitor of the admin socket.
+    pub(super) fn reload(&mut self, asked_by: Option<u64>) {
+        let now = Instant::now();
+        let busy = match (&self.change, self.stopping, self.announced) {
+            (Some(_), _, _) => Some("another change is under way"),
+            (_, Some(_), _) => Some("the service is stopping"),
+            (_, _, false) => Some("the service is still starting"),
+            _ => None,
+        };
+        if let Some(reason) = busy {
+            return self.refuse(asked_by, reason);
+        }
+        self.notify.reloading();
+        match Preflight::start(&self.plan.programs().own, self.settings_file.as_deref(), now) {
+            Ok(preflight) => {
+                tracing::info!("reading the settings again");
+                self.change = Some(Change::new(asked_by, Stage::Checking(preflight)));
+            }
+            Err(error) => self.conclude(asked_by, Err(format!("could not start the reader of settings: {error}"))),
+        }
+    }
+
+    pub(super) fn refuse(&mut self, asked_by: Option<u64>, reason: &str) {
+        tracing::warn!(reason, "not now");
+        metrics::counter!(names::CHANGES, "outcome" => "refused").increment(1);
+        if let Some(visitor) = asked_by {
+            self.admin.reply(visitor, &Told::Refused { reason: reason.to_owned() });
+        }
+    }
+
+    /// The child that reads the settings said something, or time has passed.
+    pub(super) fn hear_preflight(&mut self, now: Instant) {
+        let Some(Change { stage: Stage::Checking(preflight), asked_by, .. }) = &mut self.change else { return };
+        let asked_by = *asked_by;
+        let Some(heard) = preflight.hear(now) else { return };
+        // The child is done; so is this stage.
+        self.change = None;
+        match heard.and_then(|report| report.verdict) {
+            Ok(config) => self.apply(asked_by, config, now),
+            Err(reason) => self.conclude(asked_by, Err(reason)),
+        }
+    }
+
+    fn apply(&mut self, asked_by: Option<u64>, config: Config, now: Instant) {
+        let changed = differences(&self.plan.config, &config);
+        let fixed: Vec<&str> = FIXED.iter().copied().filter(|key| changed.iter().any(|changed| changed == key)).collect();
+        if !fixed.is_empty() {
+            let what = fixed.join(", ");
+            return self.conclude(asked_by, Err(format!("{what}: cannot change while the service runs; restart it")));
+        }
+        let stage = if changed.is_empty() {
+            Stage::Certificates(self.ask_for_certificates(now))
+        } else {
+            tracing::info!(?changed, "replacing the workers, one after the other");
+            let after = Rc::new(self.plan.with_config(config));
+            let before = std::mem::replace(&mut self.plan, after);
+            self.be_patient();
+            // The log last: everybody else finds it as it was.
+            let mut order: Vec<usize> = (0..self.slots.len()).collect();
+            order.sort_by_key(|index| self.slots[*index].role);
+            Stage::Rolling { roll_out: RollOut::over(order), before, changed }
+        };
+        self.change = Some(Change::new(asked_by, stage));
+        self.advance_change(now);
+    }
+
+    fn ask_for_certificates(&mut self, now: Instant) -> Certificates {
+        let mut owed = Vec::new();
+        for (index, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.role == Role::Api) {
+            if let Some(process) = slot.server()
+                && process.link.send(&ToWorker::ReloadCertificate)
+            {
+                owed.push((index, process.generation));
+            }
+        }
+        Certificates::asked_of(owed, now)
+    }
+
+    /// A worker has read its certificate again, or could not.
+    pub(super) fn on_certificate(&mut self, index: usize, of: Generation, refused: Option<String>) {
+        let name = self.slots[index].name();
+        if let Some(Change { stage: Stage::Certificates(certificates), .. }) = &mut self.change {
+            certificates.answered((index, of), refused.map(|reason| format!("{name}: {reason}")));
+        }
+    }
+
+    /// A slot's roll ended. A failure takes the settings back at once: the next spawn is of the old kind.
+    pub(super) fn rolled(&mut self, index: usize, succeeded: bool) {
+        let Some(Change { stage: Stage::Rolling { roll_out, before, .. }, .. }) = &mut self.change else { return };
+        roll_out.rolled(index, succeeded);
+        if roll_out.is_undoing() && !Rc::ptr_eq(&self.plan, before) {
+            tracing::error!(slot = self.slots[index].name(), "the change failed here; taking it back");
+            self.plan = Rc::clone(before);
+            self.be_patient();
+        }
+    }
+
+    pub(super) fn advance_change(&mut self, now: Instant) {
+        if self.stopping.is_some() {
+            if let Some(Change { asked_by, .. }) = self.change.take() {
+                self.conclude(asked_by, Err("the service is stopping".to_owned()));
+            }
+            return;
+        }
+        self.hear_preflight(now);
+        while let Some(change) = &mut self.change {
+            let outcome = match &mut change.stage {
+                Stage::Checking(_) => return,
+                Stage::Certificates(certificates) => {
+                    let living = |(index, of): &(usize, Generation)| self.slots[*index].life.phase_of(*of).is_some();
+                    certificates.owed.retain(living);
+                    match (certificates.owed.is_empty(), certificates.refused.as_slice()) {
+                        (false, _) if now < certificates.until => return,
+                        (false, _) => Err("a worker did not read its certificate in time".to_owned()),
+                        (true, []) => Ok("nothing has changed in the settings; certificates were read again".to_owned()),
+                        (true, refused) => Err(refused.join("; ")),
+                    }
+                }
+                Stage::Rolling { roll_out, changed, .. } => match roll_out.next() {
+                    Step::Wait => return,
+                    Step::Roll(slot) => {
+                        self.feed(slot, Event::Roll);
+                        continue;
+                    }
+                    Step::Over { succeeded: true } => Ok(format!("changed {}", changed.join(", "))),
+                    Step::Over { succeeded: false } => {
+                        Err(format!("everything is as it was: {}", change.last_end()))
+                    }
+                },
+            };
+            let asked_by = change.asked_by;
+            self.change = None;
+            self.conclude(asked_by, outcome);
+        }
+    }
+
+    /// Tells everybody who wants to know.
+    pub(super) fn conclude(&mut self, asked_by: Option<u64>, outcome: Result<String, String>) {
+        let told = match outcome {
+            Ok(what) => {
+                tracing::info!(what, "reloaded");
+                metrics::counter!(names::CHANGES, "outcome" => "done").increment(1);
+                Told::Changed { what }
+            }
+            Err(reason) => {
+                tracing::error!(reason, "not reloaded; everything is as it was");
+                metrics::counter!(names::CHANGES, "outcome" => "failed").increment(1);
+                Told::Refused { reason }
+            }
+        };
+        if self.stopping.is_none() {
+            self.notify.say("READY=1");
+        }
+        if let Some(visitor) = asked_by {
+            self.admin.reply(visitor, &told);
+        }
+    }
+
+    /// Deadlines of the current settings, from now on.
+    fn be_patient(&mut self) {
+        let patience = self.plan.patience();
+        self.slots.iter_mut().for_each(|slot| slot.life.set_patience(patience));
+    }
+}
+
+/// `section.key` of every setting that differs.
+fn differences(old: &Config, new: &Config) -> Vec<String> {
+    let flat = |config: &Config| {
+        let value = serde_json::to_value(config).unwrap_or_default();
+        let sections = value.as_object().cloned().unwrap_or_default();
+        let keys = sections.into_iter().flat_map(|(section, keys)| {
+            let keys = keys.as_object().cloned().unwrap_or_default();
+            keys.into_iter().map(move |(key, value)| (format!("{section}.{key}"), value))
+        });
+        keys.collect::<Vec<_>>()
+    };
+    flat(old).into_iter().zip(flat(new)).filter(|(old, new)| old != new).map(|((key, _), _)| key).collect()
+}
+
+/// What listeners, folders and the supervisor itself are made of.
+const FIXED: [&str; 6] = [
+    "server.bind",
+    "paths.state_dir",
+    "paths.run_dir",
+    "telemetry.metrics_bind",
+    "workers.api",
+    "workers.background",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hotline::config::LoadFrom;
+
+    #[test]
+    fn what_differs_is_named() {
+        let load = |text: &str| Config::load(LoadFrom::text(text)).unwrap();
+        let old = load("");
+        assert!(differences(&old, &old).is_empty());
+        let new = load("[limits]\nconnections_max = 7\n[server]\nbind = \"127.0.0.1:1\"");
+        assert_eq!(differences(&old, &new), ["limits.connections_max", "server.bind"]);
+    }
+
+    #[test]
+    fn what_is_fixed_exists() {
+        let value = serde_json::to_value(Config::load(LoadFrom::text("")).unwrap()).unwrap();
+        for key in FIXED {
+            let (section, key) = key.split_once('.').unwrap();
+            assert!(value[section].get(key).is_some(), "{section}.{key}");
+        }
+    }
+}
