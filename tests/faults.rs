@@ -6,14 +6,14 @@ use crate::cases::new_case;
 use crate::support::{Client, Hotline, Request, Role, until};
 
 /// Creates cases from several connections until told to stop; keeps what was acknowledged.
-struct Writers {
+pub(crate) struct Writers {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<Mutex<Vec<(String, String)>>>,
     threads: Vec<std::thread::JoinHandle<u64>>,
 }
 
 impl Writers {
-    fn start(client: &Client, count: usize) -> Self {
+    pub(crate) fn start(client: &Client, count: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let acknowledged = Arc::new(Mutex::new(Vec::new()));
         let threads = (0..count)
@@ -30,13 +30,13 @@ impl Writers {
     }
 
     /// Waits for `more` further acknowledged writes.
-    fn progress(&self, more: usize) {
+    pub(crate) fn progress(&self, more: usize) {
         let target = self.count() + more;
         until("writes go on", || self.count() >= target);
     }
 
     /// Stops and tells every acknowledged `(location, title)` and how many attempts failed.
-    fn finish(self) -> (Vec<(String, String)>, u64) {
+    pub(crate) fn finish(self) -> (Vec<(String, String)>, u64) {
         self.stop.store(true, Ordering::Relaxed);
         let failed = self.threads.into_iter().map(|thread| thread.join().unwrap()).sum();
         let acknowledged = self.acknowledged.lock().unwrap().clone();
@@ -68,14 +68,14 @@ fn write_until(client: &Client, writer: usize, stop: &AtomicBool, acknowledged: 
     failed
 }
 
-fn assert_all_there(client: &Client, acknowledged: &[(String, String)]) {
+pub(crate) fn assert_all_there(client: &Client, acknowledged: &[(String, String)]) {
     assert!(!acknowledged.is_empty());
     for (location, title) in acknowledged {
         assert_eq!(client.get(location).expect(200).json()["title"], title.as_str());
     }
 }
 
-fn assert_log_verifies(hotline: &Hotline) -> serde_json::Value {
+pub(crate) fn assert_log_verifies(hotline: &Hotline) -> serde_json::Value {
     let report = hotline.command(&["audit", "verify", "--json"]);
     let shown = String::from_utf8_lossy(&report.stdout).into_owned();
     assert!(report.status.success(), "audit verify: {shown}");

@@ -91,6 +91,11 @@ impl Hotline {
         table.to_string()
     }
 
+    /// Other settings, for a reload to find.
+    pub fn configure(&self, overrides: &str) {
+        fs::write(self.folder.path().join("hotline.toml"), Self::config(self.folder.path(), overrides)).unwrap();
+    }
+
     pub fn state_dir(&self) -> PathBuf {
         self.folder.path().join("state")
     }
@@ -268,7 +273,7 @@ fn print_log(folder: &Path) {
     tail.iter().rev().for_each(|line| eprintln!("{line}"));
 }
 
-fn signal(pid: i32, name: &str) {
+pub fn signal(pid: i32, name: &str) {
     let status = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap();
     assert!(status.success(), "kill -{name} {pid}");
 }
