@@ -17,6 +17,7 @@ mod identity;
 mod limits;
 mod live;
 mod metrics;
+mod overload;
 mod reload;
 mod secrecy;
 mod shelter;

@@ -102,6 +102,12 @@ fn the_api_description_lists_every_route() {
     {
         assert!(paths.contains_key(path), "{path} in {:?}", paths.keys());
     }
+    for (path, item) in paths {
+        for (method, operation) in item.as_object().unwrap() {
+            let says_when = operation["responses"]["503"]["headers"]["Retry-After"].is_object();
+            assert_eq!(says_when, !path.starts_with("/health"), "{method} {path}");
+        }
+    }
 }
 
 const HEADERS: &[(&str, &str)] = &[

@@ -129,7 +129,8 @@ fn put(table: &mut Table, key: &str, value: Value) {
     }
 }
 
-pub(super) const SECTIONS: [&str; 13] = [
+pub(super) const SECTIONS: [&str; 14] = [
+    "admission",
     "server",
     "paths",
     "tls",

@@ -152,6 +152,15 @@ impl Hotline {
         pid
     }
 
+    /// SIGSTOP for one worker: it is there and does nothing.
+    pub fn pause(&self, role: Role, index: usize) {
+        signal(self.pid(role, index), "STOP");
+    }
+
+    pub fn resume(&self, role: Role, index: usize) {
+        signal(self.pid(role, index), "CONT");
+    }
+
     /// Waits until a successor of `former` serves.
     pub fn wait_for_successor(&self, role: Role, index: usize, former: i32) {
         let slot = format!("{}-{index}", role.name());

@@ -6,6 +6,7 @@ mod conditional;
 mod health;
 mod idempotency;
 mod live;
+mod refusals;
 mod voice;
 
 use axum::Router;
@@ -29,7 +30,8 @@ pub(crate) use auth::mint_token;
 
 /// All routes of the public face.
 pub(crate) fn router(app: Shared) -> Router {
-    let (router, document) = described().split_for_parts();
+    let (router, mut document) = described().split_for_parts();
+    refusals::describe(&mut document);
     let document = Bytes::from(document.to_json().expect("the document is plain data"));
     router
         .route("/api/v1/openapi.json", get(move || async move { json_bytes(StatusCode::OK, document.clone()) }))
