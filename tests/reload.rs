@@ -65,8 +65,7 @@ fn changed_settings_reach_every_worker_without_a_failed_request() {
     let writers = Writers::start(&admin, 3);
     let (stop, answered) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        let readers: Vec<_> =
-            (0..3).map(|_| scope.spawn(|| keep_asking(&admin, &stop, &answered))).collect();
+        let readers: Vec<_> = (0..3).map(|_| scope.spawn(|| keep_asking(&admin, &stop, &answered))).collect();
         writers.progress(20);
         for json_bytes_max in [200_000, 210_000] {
             hotline.configure(&format!("[limits]\njson_bytes_max = {json_bytes_max}"));
@@ -102,12 +101,12 @@ fn a_broken_configuration_changes_nothing_and_is_explained() {
     assert!(said.contains("limits.json_bytes_max") && said.contains("rate.nonsense"), "every mistake: {said}");
     fs::write(hotline.folder().join("hotline.toml"), "this is [not TOML").unwrap();
     signal(hotline.supervisor_pid(), "HUP");
-    until("the failure was counted", || hotline_metric_of_broken(&hotline) >= 2.0);
+    until("the failure was counted", || failed_changes(&hotline) >= 1.0);
     assert_eq!(status_of(&hotline), before);
 }
 
 /// The command line reads the settings, too; here they are broken, so the page is asked directly.
-fn hotline_metric_of_broken(hotline: &Hotline) -> f64 {
+fn failed_changes(hotline: &Hotline) -> f64 {
     hotline.metric("hotline_changes_total", &["failed"])
 }
 
@@ -161,10 +160,7 @@ fn certificates_are_exchanged_under_open_connections() {
     let certs = folder.path().join("certs");
     fs::create_dir(&certs).unwrap();
     make_certificate(&certs, "first", 3000);
-    let settings = format!(
-        "[tls]\ncertificate = \"{0}/chain.pem\"\nkey = \"{0}/key.pem\"",
-        certs.display()
-    );
+    let settings = format!("[tls]\ncertificate = \"{0}/chain.pem\"\nkey = \"{0}/key.pem\"", certs.display());
     let hotline = Hotline::start_in(folder, &settings);
     let first = Client::trusting(hotline.address, &certs.join("chain.pem"));
     let mut open = first.connect().unwrap();
@@ -172,13 +168,16 @@ fn certificates_are_exchanged_under_open_connections() {
     assert_eq!(ask(&mut open), 200);
     let before = pids(&hotline);
 
+    let stranger = certs.join("first-chain.pem");
+    fs::copy(certs.join("chain.pem"), &stranger).unwrap();
     make_certificate(&certs, "second", 3000);
     let output = reload(&hotline);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let second = Client::trusting(hotline.address, &certs.join("chain.pem"));
     for _ in 0..12 {
         second.get("/health").expect(200);
-        assert!(first.connect().and_then(|mut new| first.send_on(&mut new, &Request::new("GET", "/health"))).is_err());
+        // A client that was here before resumes its session; one that was not sees the certificate.
+        assert!(Client::trusting(hotline.address, &stranger).try_send(&Request::new("GET", "/health")).is_err());
     }
     assert_eq!(ask(&mut open), 200, "who was connected noticed nothing");
     assert_eq!(pids(&hotline), before, "no worker was replaced");

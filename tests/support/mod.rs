@@ -5,7 +5,7 @@ mod service;
 mod wait;
 
 pub use http::{Answer, Client, Request};
-pub use service::{signal, Hotline, Role, binaries, repository, sample_call};
+pub use service::{Hotline, Role, binaries, repository, sample_call, signal};
 pub use wait::{patience, until};
 
 /// Waits for a condition; fails with the condition's text when patience ends.
