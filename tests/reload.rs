@@ -191,5 +191,6 @@ fn certificates_are_exchanged_under_open_connections() {
     fs::remove_file(certs.join("chain.pem")).unwrap();
     assert!(refusal(&hotline).contains("tls.certificate"));
     second.get("/health").expect(200);
+    make_certificate(&certs, "fifth", 3000);
     assert_eq!(hotline.pid(Role::Api, 0), before.iter().find(|(slot, _)| slot == "api-0").unwrap().1 as i32);
 }

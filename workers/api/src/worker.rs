@@ -233,7 +233,7 @@ async fn drain(app: &Shared, sender: &ControlSender) -> ExitCode {
     app.board.cell(app.slot.cell).set_phase(WorkerPhase::Draining);
     let budget = Duration::from_millis(app.drain.deadline_ms());
     let end = Instant::now() + budget.saturating_sub(MARGIN).max(budget / 2);
-    app.connections.order_all_to_leave();
+    app.connections.order_all_to_finish();
     app.hub.end_all(Farewell::GoingAway);
     while (app.connections.count() > 0 || app.unfinished.load(Ordering::Relaxed) > 0) && Instant::now() < end {
         tokio::select! {

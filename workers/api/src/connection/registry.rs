@@ -26,9 +26,12 @@ pub(crate) struct Connection {
     ordered: Notify,
 }
 
-/// What the connection's task is told to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the connection's task is told to do, weaker orders first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Order {
+    /// As `Leave`, but an HTTP/1.1 connection that is idle is not closed under the request that may be on its
+    /// way: its next answer says goodbye. If none is asked for, the sweep closes it.
+    Finish,
     /// Finish what is begun, take nothing new.
     Leave,
     /// Now.
@@ -66,8 +69,8 @@ impl Connections {
         self.changed.notified().await;
     }
 
-    pub(crate) fn order_all_to_leave(&self) {
-        self.open.lock().values().for_each(|connection| connection.order(Order::Leave));
+    pub(crate) fn order_all_to_finish(&self) {
+        self.open.lock().values().for_each(|connection| connection.order(Order::Finish));
     }
 
     /// Ends what has been idle or half-spoken for too long. Draining shortens every patience.
@@ -159,7 +162,7 @@ impl Connection {
     }
 
     pub(super) fn order(&self, order: Order) {
-        let value = if order == Order::Close { CLOSE } else { LEAVE };
+        let value = 1 + order as u8;
         if self.order.fetch_max(value, Ordering::Relaxed) < value {
             self.ordered.notify_one();
         }
@@ -167,17 +170,21 @@ impl Connection {
 
     /// Waits for an order that is stronger than what was obeyed before.
     pub(super) async fn next_order(&self, obeyed: Option<Order>) -> Order {
-        let floor = obeyed.map_or(NONE, |_| LEAVE);
         loop {
-            match self.order.load(Ordering::Relaxed) {
-                value if value <= floor => self.ordered.notified().await,
-                CLOSE => return Order::Close,
-                _ => return Order::Leave,
+            let order = match self.order.load(Ordering::Relaxed) {
+                NONE => None,
+                1 => Some(Order::Finish),
+                2 => Some(Order::Leave),
+                _ => Some(Order::Close),
+            };
+            match order.filter(|order| obeyed.is_none_or(|obeyed| *order > obeyed)) {
+                Some(order) => return order,
+                None => self.ordered.notified().await,
             }
         }
     }
 
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.in_flight.load(Ordering::Relaxed) == 0 && !self.upgraded.load(Ordering::Relaxed)
     }
 
@@ -199,8 +206,6 @@ impl Connection {
 }
 
 const NONE: u8 = 0;
-const LEAVE: u8 = 1;
-const CLOSE: u8 = 2;
 /// An HTTP/2 peer gets this long to answer our GOAWAY.
 const LEAVE_GRACE_MS: u64 = 5_000;
 
@@ -251,7 +256,7 @@ mod tests {
         }
         assert_eq!(connection.order.load(Ordering::Relaxed), NONE);
         connection.begin(START_MS, &limits);
-        assert_eq!(connection.order.load(Ordering::Relaxed), LEAVE);
+        assert_eq!(connection.order.load(Ordering::Relaxed), 1 + Order::Leave as u8);
     }
 
     #[test]
@@ -264,7 +269,7 @@ mod tests {
         new.begin(START_MS + 5, &limits);
         new.end(START_MS + 6);
         assert!(connections.evict_idle());
-        assert_eq!(old.order.load(Ordering::Relaxed), LEAVE);
+        assert_eq!(old.order.load(Ordering::Relaxed), 1 + Order::Leave as u8);
         assert_eq!(busy.order.load(Ordering::Relaxed), NONE);
         assert_eq!(new.order.load(Ordering::Relaxed), NONE);
     }

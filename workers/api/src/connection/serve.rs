@@ -23,6 +23,9 @@ use crate::gate;
 
 /// How the protocol in use is told to finish.
 trait Farewell: Future {
+    /// Says that it leaves before it does, so that no request is lost on its way (GOAWAY).
+    const ANNOUNCES: bool;
+
     fn leave(self: Pin<&mut Self>);
 }
 
@@ -98,8 +101,10 @@ async fn obey<C: Farewell>(connection: &Connection, serving: C) {
             _ended = &mut serving => return,
             order = connection.next_order(obeyed) => match order {
                 Order::Close => return,
-                Order::Leave => {
-                    serving.as_mut().leave();
+                order => {
+                    if order == Order::Leave || C::ANNOUNCES || !connection.is_idle() {
+                        serving.as_mut().leave();
+                    }
                     obeyed = Some(order);
                 }
             },
@@ -131,6 +136,8 @@ where
     S::ResBody: hyper::body::Body + 'static,
     <S::ResBody as hyper::body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    const ANNOUNCES: bool = false;
+
     fn leave(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
@@ -146,6 +153,8 @@ where
     <S::ResBody as hyper::body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     E: hyper::rt::bounds::Http2ServerConnExec<S::Future, S::ResBody>,
 {
+    const ANNOUNCES: bool = true;
+
     fn leave(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }

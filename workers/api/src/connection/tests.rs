@@ -96,7 +96,7 @@ async fn answers_over_tls_keeps_the_connection_and_ends_it_when_drained() {
     }
     server.fixture.app.drain.order(1_000);
     server.serving.await.unwrap().unwrap();
-    server.fixture.app.connections.order_all_to_leave();
+    server.fixture.app.connections.order_all_to_finish();
     ends(&mut stream).await;
     while server.fixture.app.connections.count() > 0 {
         server.fixture.app.connections.until_one_leaves().await;
