@@ -32,7 +32,7 @@ impl RollOut {
     }
 
     /// To be asked again after every answer.
-    pub fn next(&mut self) -> Step {
+    pub fn step(&mut self) -> Step {
         if self.under_way.is_some() {
             return Step::Wait;
         }
@@ -81,9 +81,9 @@ mod tests {
             let mut is_new = vec![false; slots];
             let mut rolls = 0;
             loop {
-                match roll_out.next() {
+                match roll_out.step() {
                     Step::Roll(slot) => {
-                        prop_assert_eq!(roll_out.next(), Step::Wait);
+                        prop_assert_eq!(roll_out.step(), Step::Wait);
                         let fails = rolls == fails_at && !roll_out.is_undoing();
                         rolls += 1;
                         if !fails {

@@ -138,7 +138,7 @@ impl Supervisor {
                         (true, refused) => Err(refused.join("; ")),
                     }
                 }
-                Stage::Rolling { roll_out, changed, .. } => match roll_out.next() {
+                Stage::Rolling { roll_out, changed, .. } => match roll_out.step() {
                     Step::Wait => return,
                     Step::Roll(slot) => {
                         self.feed(slot, Event::Roll);
