@@ -116,3 +116,49 @@ fn under_a_storm_of_lists_every_emergency_and_every_live_call_is_answered() {
     assert_eventually!(hotline.metric("hotline_admission_working", &[]) == 0.0);
     assert_eq!(hotline.metric("hotline_admission_waiting", &[]), 0.0);
 }
+
+/// Log-ins from many connections at once, with a wrong password; gives the statuses.
+fn log_in(hotline: &Hotline, count: usize) -> Vec<Answer> {
+    let body = serde_json::json!({ "username": "nobody", "password": "wrong" });
+    let threads: Vec<_> = (0..count)
+        .map(|_| {
+            let (client, body) = (hotline.client(), body.clone());
+            thread::spawn(move || client.post_json("/api/v1/auth/login", &body))
+        })
+        .collect();
+    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+}
+
+#[test]
+fn a_step_of_log_ins_gets_threads_and_calm_takes_them_back() {
+    let hotline =
+        Hotline::start("[workers]\napi = 1\n[passwords]\nthreads_max = 3\ngrow_after_ms = 1\nshrink_after_ms = 50\n");
+    let threads = || hotline.metric("hotline_pool_threads", &["slot=\"api-0\""]);
+    let scaled = |direction: &str| hotline.metric("hotline_pool_scaled_total", &["slot=\"api-0\"", direction]);
+    assert_eventually!(threads() == 1.0);
+    log_in(&hotline, 12).into_iter().for_each(|answer| drop(answer.expect(401)));
+    assert!(scaled("direction=\"up\"") >= 1.0);
+    assert_eventually!(threads() == 1.0);
+    assert_eq!(scaled("direction=\"up\""), scaled("direction=\"down\""));
+}
+
+#[test]
+fn log_ins_beyond_the_queue_are_refused_and_nothing_else_is() {
+    let hotline = Hotline::start("[workers]\napi = 1\n[passwords]\nthreads_max = 1\nqueue_max = 1\n");
+    let lawyer = hotline.admin();
+    let mut refused = 0.0;
+    assert_eventually!({
+        for answer in log_in(&hotline, 12) {
+            if answer.status == 401 {
+                continue;
+            }
+            let answer = answer.expect(503);
+            assert_eq!(answer.json()["code"], "log-in-busy");
+            assert!(answer.header("Retry-After").unwrap().parse::<u64>().unwrap() >= 1);
+            refused += 1.0;
+        }
+        lawyer.get("/api/v1/cases").expect(200);
+        refused > 0.0
+    });
+    assert_eq!(hotline.metric("hotline_pool_refused_total", &["pool=\"password\""]), refused);
+}

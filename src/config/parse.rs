@@ -16,6 +16,7 @@ pub(super) fn config(read: &mut Reader) -> Config {
         admission: admission(read),
         rate: rate(read),
         sessions: sessions(read),
+        passwords: passwords(read),
         audit: audit(read),
         store: store(read),
         cache: cache(read),
@@ -196,6 +197,20 @@ fn sessions(read: &mut Reader) -> Sessions {
         read.mistake("sessions.idle_seconds", "must not be more than sessions.absolute_seconds");
     }
     sessions
+}
+
+fn passwords(read: &mut Reader) -> Pool {
+    let pool = Pool {
+        threads_min: read.number("passwords.threads_min", 1, 1..=64),
+        threads_max: read.number("passwords.threads_max", 4, 1..=64),
+        queue_max: read.number("passwords.queue_max", 64, 1..=10_000),
+        grow_after_ms: read.number("passwords.grow_after_ms", 50, 1..=10_000),
+        shrink_after_ms: read.number("passwords.shrink_after_ms", 10_000, 10..=3_600_000),
+    };
+    if pool.threads_max < pool.threads_min {
+        read.mistake("passwords.threads_max", "must not be less than passwords.threads_min");
+    }
+    pool
 }
 
 fn audit(read: &mut Reader) -> Audit {

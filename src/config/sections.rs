@@ -17,6 +17,7 @@ pub struct Config {
     pub admission: Admission,
     pub rate: Rate,
     pub sessions: Sessions,
+    pub passwords: Pool,
     pub audit: Audit,
     pub store: Store,
     pub cache: Cache,
@@ -155,6 +156,19 @@ pub struct Sessions {
     pub idle_seconds: u64,
     /// Longest life of a token made by `hotline token`.
     pub automation_seconds_max: u64,
+}
+
+/// Threads that compute beside the event loop of one process; the number follows the queue's delay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    pub threads_min: u16,
+    pub threads_max: u16,
+    /// Jobs that may wait; 503 beyond.
+    pub queue_max: u32,
+    /// A job that waits this long gets a further thread.
+    pub grow_after_ms: u64,
+    /// A calm of this length takes one back.
+    pub shrink_after_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -129,15 +129,16 @@ fn put(table: &mut Table, key: &str, value: Value) {
     }
 }
 
-pub(super) const SECTIONS: [&str; 14] = [
-    "admission",
+pub(super) const SECTIONS: [&str; 15] = [
     "server",
     "paths",
     "tls",
     "workers",
     "limits",
+    "admission",
     "rate",
     "sessions",
+    "passwords",
     "audit",
     "store",
     "cache",

@@ -50,12 +50,17 @@ metrics! {
     Counter HTTP_REQUESTS = "hotline_http_requests_total";
     /// Seconds from a request's head to its answer's head.
     Histogram HTTP_REQUEST_SECONDS = "hotline_http_request_seconds";
+    /// Seconds of each phase, from accept to write. Phases of requests are taken of one request in eight;
+    /// the handler's holds its wait for the audit log.
+    Histogram HTTP_PHASE_SECONDS = "hotline_http_phase_seconds";
     /// Requests being answered now.
     Gauge HTTP_REQUESTS_IN_FLIGHT = "hotline_http_requests_in_flight";
     /// Share of the time since the last tick in which the request runtime was at work, not parked; 0 to 1.
     Gauge WORKER_BUSY_RATIO = "hotline_worker_busy_ratio";
     /// Bytes inside TLS, in and out.
     Counter HTTP_BYTES = "hotline_http_bytes_total";
+    /// Connections taken from the listener.
+    Counter ACCEPTS = "hotline_accepts_total";
     /// Connections open now.
     Gauge CONNECTIONS = "hotline_connections";
     /// TLS handshakes: full, resumed, failed.
@@ -126,8 +131,16 @@ metrics! {
     Histogram STORE_COMMIT_SECONDS = "hotline_store_commit_seconds";
     /// Writes refused because the queue was full.
     Counter STORE_REFUSED = "hotline_store_refused_total";
-    /// Password hashes waiting for a thread.
-    Gauge PASSWORD_QUEUE = "hotline_password_queue";
+    /// Threads of a pool.
+    Gauge POOL_THREADS = "hotline_pool_threads";
+    /// Jobs waiting for a thread of a pool.
+    Gauge POOL_QUEUE = "hotline_pool_queue";
+    /// Seconds a job waited for a thread of a pool.
+    Histogram POOL_WAIT_SECONDS = "hotline_pool_wait_seconds";
+    /// Threads added to and taken from a pool, by direction: up, down.
+    Counter POOL_SCALED = "hotline_pool_scaled_total";
+    /// Jobs refused because the queue of a pool was full.
+    Counter POOL_REFUSED = "hotline_pool_refused_total";
 
     // Background worker.
     /// Jobs by state: ready, leased, dead.

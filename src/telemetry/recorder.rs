@@ -52,14 +52,21 @@ fn describe_all() {
 /// From a tenth of a millisecond (a cached read) to half a minute (the request deadline).
 const SECONDS: &[f64] =
     &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// From ten microseconds (the gate) to half a minute.
+const PHASE_SECONDS: &[f64] = &[
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+    0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
 const JOB_SECONDS: &[f64] = &[0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0];
 const BATCH: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0];
 const BUCKETS: &[(&str, &[f64])] = &[
     (names::HTTP_REQUEST_SECONDS, SECONDS),
+    (names::HTTP_PHASE_SECONDS, PHASE_SECONDS),
     (names::AUDIT_COMMIT_SECONDS, SECONDS),
     (names::ADMISSION_WAIT_SECONDS, SECONDS),
     (names::AUDIT_WAIT_SECONDS, SECONDS),
     (names::STORE_COMMIT_SECONDS, SECONDS),
+    (names::POOL_WAIT_SECONDS, SECONDS),
     (names::AUDIT_BATCH_RECORDS, BATCH),
     (names::STORE_BATCH_WRITES, BATCH),
     (names::JOB_SECONDS, JOB_SECONDS),

@@ -7,6 +7,8 @@ use hotline_domain::cases::{self, Case, CaseError};
 use hotline_domain::policy::Permissions;
 use hotline_domain::sessions::Session;
 use hotline_domain::store::StoreError;
+use http::HeaderValue;
+use http::header::RETRY_AFTER;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -116,6 +118,13 @@ impl App {
             StoreError::Busy => {
                 self.meters.refused("store");
                 Problem::unavailable("store-busy", "The store is busy.")
+            }
+            StoreError::Crowded { retry_after } => {
+                self.meters.refused("passwords");
+                let seconds = retry_after.as_secs_f64().ceil() as u64;
+                Problem::unavailable("log-in-busy", "Too many log-ins are being checked at this moment.")
+                    .member("retryAfterSeconds", seconds)
+                    .header(RETRY_AFTER, HeaderValue::from(seconds))
             }
             error => {
                 tracing::error!(%error, "the store failed");

@@ -3,13 +3,16 @@
 //! A change is acknowledged only after its record is on disk. Where the change can still be refused,
 //! the record goes first; where only the change itself tells what to record (the id of a new case),
 //! it follows, and without it the answer is 503. Details may name things but never hold secrets.
-use hotline::audit::{Event, EventType, Outcome, Severity};
+use std::time::Instant;
+
+use hotline::audit::{Event, EventType, Outcome, Severity, Ticket};
 use hotline::config::Acknowledge;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::app::Shared;
 use crate::gate::Visit;
+use crate::meters::Phase;
 use crate::problem::{Problem, Reply};
 
 /// One act, before it is known who did it and when.
@@ -61,7 +64,7 @@ impl Act {
 /// Records a change and waits until the record is on disk.
 pub(crate) async fn change(app: &Shared, visit: &Visit, act: Act) -> Reply<()> {
     let ticket = app.audit.record(event(app, visit, act)).map_err(|_| closed(app))?;
-    app.audit.durable(ticket).await.map_err(|_| closed(app))
+    durable(app, visit, ticket).await
 }
 
 /// Takes a recorded change back: it was not made after all (refused, or made by an earlier request).
@@ -76,8 +79,17 @@ pub(crate) async fn reading(app: &Shared, visit: &Visit, act: Act) -> Reply<()> 
     let ticket = app.audit.record(event(app, visit, act)).map_err(|_| closed(app))?;
     match app.config.audit.acknowledge {
         Acknowledge::Writes => Ok(()),
-        Acknowledge::All => app.audit.durable(ticket).await.map_err(|_| closed(app)),
+        Acknowledge::All => durable(app, visit, ticket).await,
     }
+}
+
+async fn durable(app: &Shared, visit: &Visit, ticket: Ticket) -> Reply<()> {
+    let begun = visit.timed.then(Instant::now);
+    let on_disk = app.audit.durable(ticket).await;
+    if let Some(begun) = begun {
+        app.meters.phase(Phase::Audit, begun.elapsed());
+    }
+    on_disk.map_err(|_| closed(app))
 }
 
 /// Records a refusal. Nobody waits: nothing was given away.

@@ -16,6 +16,8 @@ pub mod once;
 pub mod people;
 /// Who may do what.
 pub mod policy;
+/// Threads for what would hold up an event loop.
+mod pool;
 /// What a token names.
 pub mod sessions;
 /// Where everything is kept.
@@ -52,7 +54,7 @@ impl Domain {
         let store: Arc<dyn store::Store> = Arc::new(sqlite.clone());
         let jurisdiction = config.triage.jurisdiction.clone();
         Ok(Self {
-            people: people::People::new(Arc::clone(&store), Arc::clone(&vault))?,
+            people: people::People::new(Arc::clone(&store), Arc::clone(&vault), &config.passwords)?,
             sessions: sessions::Sessions::new(Arc::clone(&store), config.sessions.clone()),
             cases: cases::Cases::new(Arc::clone(&store), Arc::clone(&vault), jurisdiction.clone()),
             calls: calls::Calls::open(store, vault, &config.paths.state_dir, jurisdiction, config.speech.clone())?,

@@ -96,6 +96,7 @@ async fn next(app: &Shared, listener: &TcpListener) -> (TcpStream, Place) {
             Ok((socket, peer)) => {
                 // Answers are whole when they are written; waiting for more to send would only delay them.
                 let _ = socket.set_nodelay(true);
+                app.meters.accepts.increment(1);
                 let connection = Connection::new(peer.ip(), app.coarse_ms());
                 return (socket, app.connections.enter(connection));
             }

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use hotline::config::Limits;
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use tokio::sync::Notify;
 /// One connection, as the sweep and the gate see it. Times are the worker's coarse clock.
 pub(crate) struct Connection {
     pub(crate) peer: IpAddr,
+    pub(super) opened: Instant,
     accepted_ms: u64,
     requests: AtomicU64,
     in_flight: AtomicU32,
@@ -22,6 +24,8 @@ pub(crate) struct Connection {
     upgraded: AtomicBool,
     /// An answer went out before the request's body was read.
     lingers: AtomicBool,
+    /// When an answer was ready whose writing is timed, since `opened`; 0: none.
+    answered_ns: AtomicU64,
     order: AtomicU8,
     ordered: Notify,
 }
@@ -108,6 +112,8 @@ impl Connection {
     pub(crate) fn new(peer: IpAddr, now_ms: u64) -> Arc<Self> {
         Arc::new(Self {
             peer,
+            opened: Instant::now(),
+            answered_ns: AtomicU64::new(0),
             accepted_ms: now_ms,
             requests: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
@@ -143,6 +149,22 @@ impl Connection {
         if idle && !self.receiving.swap(true, Ordering::Relaxed) {
             self.since_ms.store(now_ms, Ordering::Relaxed);
         }
+    }
+
+    /// An answer is ready; the next flush tells how long writing it took.
+    pub(crate) fn answered(&self) {
+        let since_ns = u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.answered_ns.store(since_ns.max(1), Ordering::Relaxed);
+    }
+
+    /// Everything was written. How long it took, if an answer was among it whose writing is timed.
+    pub(super) fn flushed(&self) -> Option<Duration> {
+        // Nearly every flush ends here.
+        if self.answered_ns.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let since = Duration::from_nanos(self.answered_ns.swap(0, Ordering::Relaxed));
+        Some(self.opened.elapsed().saturating_sub(since))
     }
 
     pub(crate) fn upgrade(&self) {

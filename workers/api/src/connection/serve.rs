@@ -3,7 +3,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
@@ -20,6 +20,7 @@ use super::watched::Watched;
 use super::{Connection, Intake};
 use crate::app::Shared;
 use crate::gate;
+use crate::meters::Phase;
 
 /// How the protocol in use is told to finish.
 trait Farewell: Future {
@@ -31,8 +32,9 @@ trait Farewell: Future {
 
 /// Serves until the caller leaves, is told to leave, or has to go.
 pub(super) async fn serve(app: Shared, acceptor: TlsAcceptor, socket: TcpStream, place: Place) {
-    let Some(stream) = shake_hands(&app, &acceptor, socket).await else { return };
     let connection = Arc::clone(place.connection());
+    app.meters.phase(Phase::Accept, connection.opened.elapsed());
+    let Some(stream) = shake_hands(&app, &acceptor, socket).await else { return };
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let io = TokioIo::new(Watched::new(stream, place, Arc::clone(&app)));
     let service = {
@@ -73,11 +75,13 @@ async fn shake_hands(
     socket: TcpStream,
 ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
     let deadline = Duration::from_millis(app.config.tls.handshake_deadline_ms);
+    let begun = Instant::now();
     match tokio::time::timeout(deadline, acceptor.accept(socket)).await {
         Ok(Ok(stream)) => {
             let resumed = stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
             let meter = if resumed { &app.meters.handshakes_resumed } else { &app.meters.handshakes_full };
             meter.increment(1);
+            app.meters.phase(Phase::Handshake, begun.elapsed());
             Some(stream)
         }
         Ok(Err(error)) => {

@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::registry::Place;
 use crate::app::Shared;
+use crate::meters::Phase;
 
 /// A TLS stream that keeps its connection's [`Place`] until it is dropped.
 pub(super) struct Watched {
@@ -96,7 +97,11 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(context)
+        let polled = self.stream().poll_flush(context);
+        if let (Poll::Ready(Ok(())), Some(took)) = (&polled, self.place.connection().flushed()) {
+            self.app.meters.phase(Phase::Write, took);
+        }
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

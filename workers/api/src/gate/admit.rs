@@ -12,7 +12,7 @@ use crate::app::Shared;
 use crate::problem::Reply;
 
 /// A place at work, now or after a bounded wait; probes need none.
-pub(super) async fn admit(app: &Shared, parts: &Parts, visit: &Visit) -> Reply<Option<Permit>> {
+pub(super) async fn admit(app: &Shared, parts: &Parts, visit: &Visit, now: Instant) -> Reply<Option<Permit>> {
     if visit.route.access() == Access::Probe {
         return Ok(None);
     }
@@ -23,7 +23,7 @@ pub(super) async fn admit(app: &Shared, parts: &Parts, visit: &Visit) -> Reply<O
     // Reading and changing under one path take differently long.
     let changes = !matches!(parts.method, Method::GET | Method::HEAD);
     let kind = visit.route as u8 * 2 + u8::from(changes);
-    app.admission.admit(class, kind, Instant::now()).await.map(Some).inspect_err(|_| app.meters.refused("overload"))
+    app.admission.admit(class, kind, now).await.map(Some).inspect_err(|_| app.meters.refused("overload"))
 }
 
 /// What our own triage found, or somebody says whose work it is to take calls. Nobody else is asked.

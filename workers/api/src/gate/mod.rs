@@ -38,6 +38,7 @@ pub(crate) use token::{Claims, Purpose, Tokens};
 use crate::admission::{self, Permit, Ticket};
 use crate::app::Shared;
 use crate::connection::Connection;
+use crate::meters::Phase;
 use crate::problem::{Problem, Reply};
 use admit::{admit, is_ordinary};
 use route::Access;
@@ -53,6 +54,8 @@ pub(crate) struct Visit {
     pub(crate) connection: Arc<Connection>,
     /// The place at work, once admission gave one; probes have none.
     pub(crate) ticket: Option<Ticket>,
+    /// Its phases are timed.
+    pub(crate) timed: bool,
 }
 
 /// On an answer: the handler has written the audit record of its refusal itself.
@@ -71,11 +74,12 @@ pub(crate) async fn handle(app: &Shared, connection: &Arc<Connection>, request: 
         principal: None,
         connection: Arc::clone(connection),
         ticket: None,
+        timed: app.meters.times_this_one(),
     };
     let (method, version) = (request.method().clone(), request.version());
     let origin_header = request.headers().get(ORIGIN).cloned();
     let mut charged = None;
-    let response = match pass(app, request, &mut visit, &mut charged).await {
+    let response = match pass(app, request, &mut visit, &mut charged, started).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     };
@@ -95,10 +99,19 @@ pub(crate) async fn handle(app: &Shared, connection: &Arc<Connection>, request: 
     if connection.is_leaving() && version <= Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    if visit.timed {
+        connection.answered();
+    }
     response
 }
 
-async fn pass(app: &Shared, request: Request<Body>, visit: &mut Visit, charged: &mut Option<Charge>) -> Reply {
+async fn pass(
+    app: &Shared,
+    request: Request<Body>,
+    visit: &mut Visit,
+    charged: &mut Option<Charge>,
+    started: Instant,
+) -> Reply {
     let (parts, body) = request.into_parts();
     check_head(app, &parts)?;
     visit.address = app.trusted_proxies.caller(visit.address, &parts.headers);
@@ -119,7 +132,9 @@ async fn pass(app: &Shared, request: Request<Body>, visit: &mut Visit, charged: 
     }
     check_length(app, &parts, visit.route)?;
 
-    let permit = admit(app, &parts, visit).await?;
+    let asked = Instant::now();
+    let permit = admit(app, &parts, visit, asked).await?;
+    let began = visit.timed.then(Instant::now);
     visit.ticket = permit.as_ref().map(Permit::ticket);
     let body = match visit.ticket {
         Some(ticket) => admission::patient(body, &app.admission, ticket),
@@ -142,6 +157,11 @@ async fn pass(app: &Shared, request: Request<Body>, visit: &mut Visit, charged: 
             answered
         }
     };
+    if let Some(began) = began {
+        app.meters.phase(Phase::Gate, asked - started);
+        app.meters.phase(Phase::Queue, began - asked);
+        app.meters.phase(Phase::Handler, began.elapsed());
+    }
     match answered {
         Ok(response) => Ok(response),
         Err(unanswered) => {

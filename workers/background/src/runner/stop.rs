@@ -31,7 +31,7 @@ impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
         let reason = error.to_string();
         match error {
-            StoreError::Busy => Self::Unavailable { reason },
+            StoreError::Busy | StoreError::Crowded { .. } => Self::Unavailable { reason },
             _ => Self::Failed { reason },
         }
     }

@@ -4,6 +4,7 @@ mod password;
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
+use hotline::config;
 use hotline::lifecycle::clock;
 use hotline::vault::{Aad, KeyClass, Vault};
 use uuid::Uuid;
@@ -32,8 +33,8 @@ pub struct Person {
 }
 
 impl People {
-    pub(crate) fn new(store: Arc<dyn Store>, vault: Arc<Vault>) -> Result<Self, StoreError> {
-        let passwords = Passwords::start(Arc::clone(&vault))?;
+    pub(crate) fn new(store: Arc<dyn Store>, vault: Arc<Vault>, threads: &config::Pool) -> Result<Self, StoreError> {
+        let passwords = Passwords::start(Arc::clone(&vault), threads)?;
         Ok(Self { store, vault, passwords })
     }
 

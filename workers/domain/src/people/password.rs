@@ -3,38 +3,28 @@
 //! A hash costs tens of milliseconds and 19 MiB by design, so it never runs on an event loop, and the
 //! queue for it is bounded: a flood of log-ins is refused, it does not eat the machine.
 use std::sync::Arc;
-use std::thread;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::rand;
-use crossbeam::channel::{Sender, bounded};
 use data_encoding::BASE64_NOPAD;
-use hotline::telemetry::names;
+use hotline::config;
 use hotline::vault::Vault;
-use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
+use crate::pool::{Pool, PoolError};
 use crate::store::StoreError;
 
 /// Hashes and verifies.
 #[derive(Clone)]
 pub(super) struct Passwords {
-    queue: Sender<Work>,
+    pool: Pool,
     vault: Arc<Vault>,
 }
 
-type Work = Box<dyn FnOnce() + Send>;
-
 impl Passwords {
-    pub(super) fn start(vault: Arc<Vault>) -> Result<Self, StoreError> {
-        let (queue, work) = bounded::<Work>(QUEUE_MAX);
-        for number in 0..THREADS {
-            let work = work.clone();
-            let thread = thread::Builder::new().name(format!("password-{number}"));
-            thread.spawn(move || work.iter().for_each(|work| work()))?;
-        }
-        Ok(Self { queue, vault })
+    pub(super) fn start(vault: Arc<Vault>, threads: &config::Pool) -> Result<Self, StoreError> {
+        Ok(Self { pool: Pool::start("password", threads)?, vault })
     }
 
     /// A new hash, with its parameters and salt.
@@ -74,11 +64,11 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        let job: Work = Box::new(move || drop(answer.send(work())));
-        self.queue.try_send(job).map_err(|_| StoreError::Busy)?;
-        metrics::gauge!(names::PASSWORD_QUEUE).set(self.queue.len() as f64);
-        answered.await.unwrap_or(Err(StoreError::Busy))
+        match self.pool.run(work).await {
+            Ok(done) => done,
+            Err(PoolError::Full { retry_after }) => Err(StoreError::Crowded { retry_after }),
+            Err(PoolError::Lost) => Err(StoreError::Failed("a hash was not computed".to_owned())),
+        }
     }
 }
 
@@ -128,19 +118,20 @@ impl Encoded {
 const PRESENT: Costs = Costs { memory_kib: 19_456, passes: 2, lanes: 1 };
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
-/// Hashes at one time in one process.
-const THREADS: usize = 2;
-/// Log-ins that may wait for a thread; about three seconds' worth.
-const QUEUE_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{block_on, vault};
 
+    fn started(vault: Arc<Vault>) -> Result<Passwords, StoreError> {
+        let folder = tempfile::tempdir().unwrap();
+        Passwords::start(vault, &crate::testing::config(&folder).passwords)
+    }
+
     #[test]
     fn a_password_is_recognised_and_nothing_else_is() {
-        let passwords = Passwords::start(vault()).unwrap();
+        let passwords = started(vault()).unwrap();
         let hash = block_on(passwords.hash("correct horse")).unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert!(block_on(passwords.verify("correct horse", Some(&hash))).unwrap());
@@ -151,8 +142,8 @@ mod tests {
 
     #[test]
     fn another_pepper_knows_no_password() {
-        let hash = block_on(Passwords::start(vault()).unwrap().hash("correct horse")).unwrap();
-        let other = Passwords::start(crate::testing::other_vault()).unwrap();
+        let hash = block_on(started(vault()).unwrap().hash("correct horse")).unwrap();
+        let other = started(crate::testing::other_vault()).unwrap();
         assert!(!block_on(other.verify("correct horse", Some(&hash))).unwrap());
     }
 }

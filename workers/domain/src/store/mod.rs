@@ -17,6 +17,9 @@ pub enum StoreError {
     /// The queue of writes or reads is full; asking again later helps.
     #[error("the store is busy")]
     Busy,
+    /// The queue of the threads that hash is full; asking again after this helps.
+    #[error("too many wait for a thread")]
+    Crowded { retry_after: std::time::Duration },
     /// It could not be read or written.
     #[error("could not use the store: {0}")]
     Failed(String),
