@@ -176,7 +176,7 @@ const LEVELS: &[(&str, &str, Labels)] = &[
     ("audit records sent", names::AUDIT_QUEUE_RECORDS, &[]),
     ("audit records taken", names::AUDIT_BACKLOG_RECORDS, &[]),
     ("store writes", names::STORE_QUEUE_WRITES, &[]),
-    ("password hashes", names::PASSWORD_QUEUE, &[]),
+    ("password hashes", names::POOL_QUEUE, &[("pool", "password")]),
     ("jobs ready", names::JOBS, &[("state", "ready")]),
     ("jobs leased", names::JOBS, &[("state", "leased")]),
     ("jobs dead", names::JOBS, &[("state", "dead")]),

@@ -3,6 +3,7 @@
 //! There is no bind code here: a listener belongs to the supervisor, outlives this process, and its
 //! queue is served by a successor.
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -41,10 +42,10 @@ pub(crate) async fn accept_until_drained(app: Shared, mut doors: Doors, armed: i
             stays
         });
         for slot in wanted {
-            if !open.contains_key(&slot) {
+            if let Entry::Vacant(closed) = open.entry(slot) {
                 let listener = doors.listener(slot)?;
                 let accepting = tokio::spawn(accept(Arc::clone(&app), listener, Arc::clone(&doors.tls)));
-                open.insert(slot, accepting.abort_handle());
+                closed.insert(accepting.abort_handle());
             }
         }
         if let Some(armed) = armed.take() {
