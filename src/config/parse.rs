@@ -172,7 +172,7 @@ fn admission(read: &mut Reader) -> Admission {
         emergency: read.queue("admission.emergency", queue(512, 10_000)),
         live_call: read.queue("admission.live_call", queue(512, 5_000)),
         interactive: read.queue("admission.interactive", queue(512, 3_000)),
-        batch: read.queue("admission.batch", queue(64, 5_000)),
+        batch: read.queue("admission.batch", queue(256, 5_000)),
     }
 }
 

@@ -104,6 +104,7 @@ pub struct Limits {
     pub requests_per_connection_max: u64,
     /// … or this age.
     pub connection_age_ms_max: u64,
+    /// Ceiling of the adaptive limit of requests at work.
     pub requests_in_flight_max: u32,
     pub http2_streams_max: u32,
     pub websocket_message_bytes_max: u64,

@@ -100,7 +100,7 @@ pub(crate) struct ProblemBody {
 #[openapi(
     info(
         title = "hotline",
-        description = "A legal hotline: calls are transcribed and triaged, become cases, and every step is audited.",
+        description = "A legal hotline: calls are transcribed and triaged, become cases, and every step is audited. Whoever takes calls may mark a request with `X-Emergency: true`: a full worker serves it first.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     components(schemas(ProblemBody)),
