@@ -88,7 +88,7 @@ const GET: &str = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
 #[tokio::test]
 async fn answers_over_tls_keeps_the_connection_and_ends_it_when_drained() {
     let server = Server::start(|_| ()).await;
-    let mut stream = server.connect().await;
+    let (mut stream, mut silent) = (server.connect().await, server.connect().await);
     assert_eq!(stream.get_ref().1.negotiated_key_exchange_group().unwrap().name(), rustls::NamedGroup::X25519MLKEM768);
     for _ in 0..2 {
         send(&mut stream, GET).await;
@@ -97,7 +97,11 @@ async fn answers_over_tls_keeps_the_connection_and_ends_it_when_drained() {
     server.fixture.app.drain.order(1_000);
     server.serving.await.unwrap().unwrap();
     server.fixture.app.connections.order_all_to_finish();
+    send(&mut stream, GET).await;
+    assert!(receive(&mut stream).await.contains("connection: close"), "a drained connection says goodbye");
     ends(&mut stream).await;
+    server.fixture.app.connections.sweep(u64::MAX, &server.fixture.app.config.limits, true);
+    ends(&mut silent).await;
     while server.fixture.app.connections.count() > 0 {
         server.fixture.app.connections.until_one_leaves().await;
     }
