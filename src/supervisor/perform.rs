@@ -91,9 +91,12 @@ impl Supervisor {
 
     /// A worker's pidfd is ready.
     pub(super) fn reap(&mut self, index: usize, of: Generation, now: Instant) {
+        let Some(process) = self.slots[index].process(of) else { return };
+        let Ok(Some(ended)) = process.pidfd.try_wait() else { return };
+        // Its last words may have come after the poll that told us of its end.
+        self.hear(index, of, now);
         let slot = &mut self.slots[index];
         let Some(at) = slot.processes.iter().position(|process| process.generation == of) else { return };
-        let Ok(Some(ended)) = slot.processes[at].pidfd.try_wait() else { return };
         let process = slot.processes.remove(at);
         let (code, end) = match ended {
             Ended::Exited(code) => {

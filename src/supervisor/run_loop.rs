@@ -51,7 +51,6 @@ impl Supervisor {
             if woken.signals {
                 self.take_signals();
             }
-            // Last words before the end: what a worker wrote is read before its exit is believed.
             woken.controls.iter().for_each(|(index, of)| self.hear(*index, *of, now));
             woken.processes.iter().for_each(|(index, of)| self.reap(*index, *of, now));
             if woken.preflight {
