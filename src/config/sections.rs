@@ -82,6 +82,17 @@ pub struct Workers {
     pub backoff_max_ms: u64,
     /// Serving for this long forgives earlier crashes.
     pub backoff_reset_ms: u64,
+    pub sandbox: Sandbox,
+}
+
+/// Whether workers give up what they do not need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sandbox {
+    /// A system call filter, and folder rules where the kernel has them.
+    On,
+    /// For debugging: a debugger, a profiler or a new library may need more than the filter lets through.
+    Off,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,9 @@ use std::time::{Duration, Instant};
 
 use hotline::lifecycle::{Event, clock};
 use hotline::telemetry::names;
-use hotline::wire::{AdminCall, AdminReply, BUILD_ID, FromWorker, LiveEvent, Role, ToWorker, WIRE_VERSION, Welcome};
+use hotline::wire::{
+    AdminCall, AdminReply, BUILD_ID, Confinement, FromWorker, LiveEvent, Role, ToWorker, WIRE_VERSION, Welcome,
+};
 
 use super::Supervisor;
 use super::link::LinkError;
@@ -44,7 +46,8 @@ impl Supervisor {
                     self.feed(index, Event::Violated);
                 }
             },
-            FromWorker::Ready => {
+            FromWorker::Ready(confinement) => {
+                self.note(index, confinement);
                 let slot = &self.slots[index];
                 let start_ms =
                     slot.process.as_ref().map_or(0, |p| now.saturating_duration_since(p.started).as_millis());
@@ -61,6 +64,24 @@ impl Supervisor {
             FromWorker::Publish(event) => self.forward(index, &event),
             FromWorker::AdminReply { request_id, reply } => self.on_reply(request_id, reply),
             FromWorker::Drained => tracing::debug!(slot = %self.slots[index].slot, "drained"),
+        }
+    }
+
+    /// Tells what holds the workers of a role, once and whenever it changes.
+    fn note(&mut self, index: usize, confinement: Confinement) {
+        let role = self.slots[index].slot.role;
+        let is_known = self.slots.iter().any(|slot| slot.slot.role == role && slot.confinement == Some(confinement));
+        self.slots[index].confinement = Some(confinement);
+        if !is_known {
+            let Confinement { uid, no_new_privileges, calls_filtered, landlock_abi } = confinement;
+            tracing::info!(
+                role = role.name(),
+                uid,
+                no_new_privileges,
+                calls_filtered,
+                landlock_abi,
+                "what holds the workers of this role"
+            );
         }
     }
 

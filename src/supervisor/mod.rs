@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hotline::board::Board;
-use hotline::config::Config;
+use hotline::config::{Config, Sandbox};
 use hotline::lifecycle::{ExitCode, Patience, Restart, WorkerLife};
 use hotline::sys::{self, Program, Signal, Signals};
 use hotline::telemetry::{Merged, Recorder, logging, names};
@@ -93,6 +93,9 @@ struct Supervisor {
 /// Runs the service until it is told to stop; the exit code is the process's.
 pub(crate) fn run(config: Config) -> Result<ExitCode, StartError> {
     logging::start(&config.telemetry, "supervisor");
+    if config.workers.sandbox == Sandbox::Off {
+        tracing::warn!("workers.sandbox is \"off\": a worker that is taken over can do all that its account can");
+    }
     let mut supervisor = Supervisor::prepare(config)?;
     Ok(supervisor.serve())
 }

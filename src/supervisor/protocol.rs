@@ -1,4 +1,5 @@
 //! What is said on the admin socket: one JSON line each way.
+use hotline::wire::Confinement;
 use serde::{Deserialize, Serialize};
 
 /// A command from the command line of somebody who may give it.
@@ -67,4 +68,7 @@ pub(crate) struct WorkerStatus {
     pub(crate) degraded: bool,
     /// Why the worker before this one ended.
     pub(crate) last_end: String,
+    /// What holds the worker; none before it was ready.
+    #[serde(default)]
+    pub(crate) confinement: Option<Confinement>,
 }

@@ -39,6 +39,7 @@ impl Supervisor {
             rss_bytes: slot.rss_bytes(),
             degraded: cell.is_degraded(),
             last_end: slot.last_end.clone(),
+            confinement: slot.confinement.filter(|_| slot.life.is_serving()),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hotline::board::Board;
 use hotline::lifecycle::{Phase, WorkerLife};
 use hotline::sys::{self, Pidfd, Program, Spawned};
-use hotline::wire::Slot;
+use hotline::wire::{Confinement, Slot};
 
 use super::link::Link;
 use super::listeners::BACKLOG;
@@ -25,6 +25,8 @@ pub(super) struct SlotState {
     pub(super) restarts: u64,
     /// Why the last worker ended, for the log and for `status`.
     pub(super) last_end: String,
+    /// What held the newest worker that became ready.
+    pub(super) confinement: Option<Confinement>,
 }
 
 /// A living worker.
@@ -48,6 +50,7 @@ impl SlotState {
             generation: 0,
             restarts: 0,
             last_end: String::new(),
+            confinement: None,
         }
     }
 
