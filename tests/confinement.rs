@@ -17,8 +17,12 @@ fn workers(hotline: &Hotline) -> Vec<serde_json::Value> {
 #[test]
 fn every_worker_is_confined_and_says_so() {
     let hotline = Hotline::start("");
+    let nothing = hotline::sys::sandbox::Folders::default();
+    let landlock_abi = std::thread::spawn(move || hotline::sys::sandbox::keep_to_folders(&nothing).unwrap()).join();
+    let landlock_abi = landlock_abi.unwrap();
     for worker in workers(&hotline) {
         let pid = worker["pid"].as_i64().unwrap();
+        assert_eq!(worker["confinement"]["landlockAbi"], landlock_abi, "{worker}");
         assert_eq!(proc_line(pid, "status", "NoNewPrivs:"), "1", "{worker}");
         assert_eq!(proc_line(pid, "status", "Seccomp:"), "2", "{worker}");
         assert_eq!(proc_line(pid, "status", "Umask:"), "0077", "{worker}");

@@ -33,7 +33,31 @@ pub(super) fn take(paths: &Paths) -> Result<Flock<File>, StateError> {
     let path = folder.join("supervisor.lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(wrap)?;
     file.set_permissions(Permissions::from_mode(0o600)).map_err(wrap)?;
-    sys::lock_file(file).map_err(wrap)?.ok_or(StateError::InUse { folder })
+    let lock = sys::lock_file(file).map_err(wrap)?.ok_or_else(|| StateError::InUse { folder: folder.clone() })?;
+    for folder in paths.of_workers() {
+        make_private(&folder).map_err(|source| StateError::Folder { folder, source })?;
+    }
+    move_store(paths).map_err(wrap)?;
+    // Workers can only be let into folders that are there; somebody may be about to fetch the models.
+    let _ = fs::create_dir_all(&paths.models_dir);
+    Ok(lock)
+}
+
+/// The database lay beside the keys once. Its journal goes first: a database without it would lose what
+/// only the journal has, and the next start goes on where a crash stopped this one.
+fn move_store(paths: &Paths) -> io::Result<()> {
+    let (from, to) = (&paths.state_dir, paths.store_dir());
+    if to.join("hotline.db").exists() {
+        return Ok(());
+    }
+    for name in ["hotline.db-wal", "hotline.db-shm", "first-administrator.txt", "hotline.db"] {
+        if from.join(name).exists() {
+            fs::rename(from.join(name), to.join(name))?;
+            File::open(&to)?.sync_all()?;
+            tracing::info!(name, folder = %to.display(), "moved to its folder");
+        }
+    }
+    File::open(from)?.sync_all()
 }
 
 fn make_private(folder: &Path) -> io::Result<()> {
@@ -63,6 +87,24 @@ mod tests {
         assert!(matches!(take(&paths), Err(StateError::InUse { .. })));
         drop(first);
         take(&paths).unwrap();
+    }
+
+    #[test]
+    fn a_database_of_an_earlier_version_is_found_where_it_is_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = paths(folder.path().to_owned());
+        // As a crash leaves it: the journal has moved, the database has not.
+        fs::create_dir(paths.store_dir()).unwrap();
+        fs::write(paths.store_dir().join("hotline.db-wal"), "journal").unwrap();
+        fs::write(folder.path().join("hotline.db"), "database").unwrap();
+        drop(take(&paths).unwrap());
+        let read = |name: &str| fs::read_to_string(paths.store_dir().join(name)).unwrap();
+        assert_eq!((read("hotline.db"), read("hotline.db-wal")), ("database".to_owned(), "journal".to_owned()));
+        assert!(!folder.path().join("hotline.db").exists());
+        // A second database beside the keys is nobody's; the one in use stays.
+        fs::write(folder.path().join("hotline.db"), "stranger").unwrap();
+        drop(take(&paths).unwrap());
+        assert_eq!(read("hotline.db"), "database");
     }
 
     #[test]

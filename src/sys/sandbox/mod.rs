@@ -4,11 +4,13 @@
 //! is in force is read back from the kernel, not remembered.
 mod calls;
 mod filter;
+mod folders;
 
 use nix::libc;
 
 pub use calls::Duty;
 pub use filter::{FilterError, filter_calls};
+pub use folders::{Folders, FoldersError, keep_to_folders};
 
 /// Whether this process can never again gain privileges by executing something.
 pub fn has_no_new_privileges() -> bool {
