@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sys::sandbox::Account;
+
 /// Everything a process may need to know. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
@@ -116,6 +118,8 @@ pub struct Workers {
     /// Serving for this long forgives earlier crashes.
     pub backoff_reset_ms: u64,
     pub sandbox: Sandbox,
+    /// The account workers change to; none: they stay what the supervisor is.
+    pub user: Option<Account>,
 }
 
 /// Whether workers give up what they do not need.

@@ -9,6 +9,7 @@ mod link;
 mod listeners;
 mod messages;
 mod notify;
+mod ownership;
 mod page;
 pub(crate) mod protocol;
 mod run_loop;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 use hotline::board::Board;
 use hotline::config::{Config, Sandbox};
 use hotline::lifecycle::{ExitCode, Patience, Restart, WorkerLife};
+use hotline::sys::sandbox::Account;
 use hotline::sys::{self, Program, Signal, Signals};
 use hotline::telemetry::{Merged, Recorder, logging, names};
 use hotline::vault::{Keyring, KeyringError};
@@ -42,6 +44,8 @@ use worker::SlotState;
 pub(crate) enum StartError {
     #[error(transparent)]
     State(#[from] state::StateError),
+    #[error(transparent)]
+    Ownership(#[from] ownership::OwnershipError),
     #[error("could not open the keyring: {0}")]
     Keyring(#[from] KeyringError),
     #[error("could not bind {what}: {source}")]
@@ -57,9 +61,10 @@ impl StartError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Keyring(KeyringError::Read { .. } | KeyringError::Write { .. }) => ExitCode::TryLater,
-            Self::Keyring(_) | Self::Program { .. } | Self::State(state::StateError::OpenToOthers { .. }) => {
-                ExitCode::BadConfig
-            }
+            Self::Keyring(_)
+            | Self::Ownership(_)
+            | Self::Program { .. }
+            | Self::State(state::StateError::OpenToOthers { .. }) => ExitCode::BadConfig,
             Self::State(_) | Self::Bind { .. } | Self::Io(_) => ExitCode::TryLater,
         }
     }
@@ -68,6 +73,8 @@ impl StartError {
 /// The supervisor's whole state.
 struct Supervisor {
     config: Config,
+    /// What workers change to.
+    account: Option<Account>,
     boot_id: u64,
     started: Instant,
     board: Board,
@@ -107,19 +114,27 @@ impl Supervisor {
         let signals = Signals::take(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD])?;
         sys::close_to_strangers()?;
         sys::raise_open_files()?;
-        let state_lock = state::take(&config.paths)?;
+        let account = ownership::account(&config)?;
+        let state_lock = state::take(&config.paths, account.as_ref())?;
         let keyring = Keyring::open_or_create(&config.paths.state_dir)?;
         let boot_id = random_boot_id()?;
         let (board, board_fd) = Board::create(boot_id)?;
         let programs = listeners::programs()?;
         let (listeners, address) = listeners::bind_api(&config)?;
         let scribe = listeners::bind_scribe(&config)?;
+        ownership::settle(&config, account.as_ref())?;
         let recorder = Recorder::install();
         metrics::gauge!(names::BUILD_INFO, "build" => BUILD_ID).set(1.0);
         let slots = slots(&config, boot_id, listeners, scribe);
+        let workers_uid = account.as_ref().map(|account| account.uid);
+        let admin = AdminDoor::open(&config.paths.run_dir.join("admin.sock"), workers_uid)
+            .map_err(|source| StartError::Bind { what: "the admin socket".to_owned(), source })?;
+        if let Some(account) = &account {
+            ownership::let_to_the_scribe(&config.paths, account)?;
+        }
         Ok(Self {
-            admin: AdminDoor::open(&config.paths.run_dir.join("admin.sock"))
-                .map_err(|source| StartError::Bind { what: "the admin socket".to_owned(), source })?,
+            admin,
+            account,
             page: PageDoor::open(config.telemetry.metrics_bind, started).map_err(|source| StartError::Bind {
                 what: format!("telemetry.metrics_bind {}", config.telemetry.metrics_bind),
                 source,

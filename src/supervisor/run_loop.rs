@@ -103,7 +103,7 @@ impl Supervisor {
             let reason = slot.last_end.clone();
             metrics::counter!(names::WORKER_RESTARTS, "slot" => slot.slot.to_string(), "reason" => reason).increment(1);
         }
-        let spawned = slot.spawn(program, &self.board, self.board_fd.as_fd());
+        let spawned = slot.spawn(program, self.account.as_ref(), &self.board, self.board_fd.as_fd());
         match &spawned {
             Ok(()) => {
                 let pid = slot.process.as_ref().map_or(0, |process| process.pid);

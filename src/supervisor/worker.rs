@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use hotline::board::Board;
 use hotline::lifecycle::{Phase, WorkerLife};
+use hotline::sys::sandbox::Account;
 use hotline::sys::{self, Pidfd, Program, Spawned};
 use hotline::wire::{Confinement, Slot};
 
@@ -55,7 +56,13 @@ impl SlotState {
     }
 
     /// Forks and executes the next generation.
-    pub(super) fn spawn(&mut self, program: &Program, board: &Board, board_fd: BorrowedFd<'_>) -> io::Result<()> {
+    pub(super) fn spawn(
+        &mut self,
+        program: &Program,
+        account: Option<&Account>,
+        board: &Board,
+        board_fd: BorrowedFd<'_>,
+    ) -> io::Result<()> {
         self.generation += 1;
         board.cell(self.slot.cell).clear();
         if let Some(listener) = &self.listener
@@ -66,7 +73,7 @@ impl SlotState {
         let (ours, theirs) = sys::pair()?;
         let mut handed = vec![theirs.as_fd(), board_fd];
         handed.extend(self.listener.as_ref().map(AsFd::as_fd));
-        let spawned = sys::spawn(program, &handed)?;
+        let spawned = sys::spawn(program, &handed, account)?;
         let link = Link::new(ours, self.slot.role)?;
         let started = Instant::now();
         let Spawned { pid, pidfd } = spawned;

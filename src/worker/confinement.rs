@@ -79,12 +79,13 @@ fn folders(role: Role, config: &Config) -> Folders {
 }
 
 /// What libraries ask of any machine: time zones, randomness, how many CPUs there are and how large their caches.
-const MACHINE: [&str; 8] = [
+const MACHINE: [&str; 9] = [
     "/dev/null",
     "/dev/urandom",
     "/etc/localtime",
     "/etc/zoneinfo",
     "/proc/cpuinfo",
+    "/proc/self/cgroup",
     "/sys/devices/system/cpu",
     "/sys/fs/cgroup",
     "/usr/share/zoneinfo",

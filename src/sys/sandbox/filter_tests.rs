@@ -117,6 +117,22 @@ fn there_are_threads_but_no_processes_and_no_signals_to_others() {
     assert_eq!(attempt(API, libc::SYS_tgkill, [1, 1, 0, 0, 0, 0]), NO_SUCH_CALL);
 }
 
+/// The scribe does after a panic, so that half a batch is not continued.
+#[test]
+fn a_worker_can_still_abort() {
+    // SAFETY: the child filters and ends itself; libc keeps its allocator usable in it.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Child => {
+            let filtered = Programs::build(SCRIBE).is_ok_and(|own| own.install(seccompiler::apply_filter).is_ok());
+            // SAFETY: ends this child, one way or the other.
+            unsafe { if filtered { libc::abort() } else { libc::_exit(125) } }
+        }
+        ForkResult::Parent { child } => {
+            assert!(matches!(waitpid(child, None).unwrap(), WaitStatus::Signaled(_, Signal::SIGABRT, _)));
+        }
+    }
+}
+
 #[test]
 fn limits_can_be_read_and_not_set() {
     static LIMIT: [u64; 2] = [1, 1];

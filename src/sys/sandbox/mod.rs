@@ -2,12 +2,15 @@
 //!
 //! Each part is safe to apply by itself; which parts a role gets is `worker::confinement`'s business. What
 //! is in force is read back from the kernel, not remembered.
+mod account;
 mod calls;
 mod filter;
 mod folders;
 
 use nix::libc;
 
+pub(in crate::sys) use account::drop_capabilities;
+pub use account::{Account, account_named, may_assume_accounts};
 pub use calls::Duty;
 pub use filter::{FilterError, filter_calls};
 pub use folders::{Folders, FoldersError, keep_to_folders};
