@@ -22,7 +22,7 @@ use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use super::Pidfd;
-use super::sandbox::{Account, drop_capabilities};
+use super::sandbox::{Account, keep_capabilities_from_exec};
 
 /// The worker's end of its control socket.
 pub const CONTROL_FD: RawFd = 3;
@@ -111,11 +111,8 @@ fn become_worker(from: &[RawFd], first_free: RawFd, no_signals: &SigSet) {
 
 /// In the child: another account, or at least no capability of an ordinary one. Root stays root.
 fn give_up_rights(account: Option<&Account>) {
-    let given_up = match account {
-        Some(account) => account.assume(),
-        None => nix::unistd::geteuid().is_root() || drop_capabilities(),
-    };
-    if !given_up {
+    let Some(account) = account else { return keep_capabilities_from_exec() };
+    if !account.assume() {
         // SAFETY: ends this child, which must not go on with more than it should have.
         unsafe { libc::_exit(EXEC_FAILED) }
     }

@@ -36,7 +36,7 @@ impl Account {
             libc::syscall(libc::SYS_setgroups, self.groups.len(), self.groups.as_ptr()) == 0
                 && libc::syscall(libc::SYS_setresgid, self.gid, self.gid, self.gid) == 0
                 && libc::syscall(libc::SYS_setresuid, self.uid, self.uid, self.uid) == 0
-                && drop_capabilities()
+                && drop_all()
                 && libc::syscall(libc::SYS_setresuid, -1, 0, -1) != 0
         }
     }
@@ -75,15 +75,19 @@ fn opens(name: &CString) -> bool {
     (unsafe { libc::open(name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK) }) >= 0
 }
 
-/// Leaves nothing that an exec could pass on. A system call or two; for a child before exec.
-pub(in crate::sys) fn drop_capabilities() -> bool {
+/// Leaves an ordinary account nothing that exec would pass on; root keeps what root has. One system call, for
+/// a child before exec.
+pub(in crate::sys) fn keep_capabilities_from_exec() {
+    // SAFETY: numbers only. A kernel that does not know it has nothing to pass on.
+    unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
+}
+
+fn drop_all() -> bool {
+    keep_capabilities_from_exec();
     let header = Header { version: CAPABILITY_VERSION_3, pid: 0 };
     let none = [Sets::default(); 2];
     // SAFETY: the kernel reads a header and, for this version, two sets.
-    unsafe {
-        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-        libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) == 0
-    }
+    (unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) }) == 0
 }
 
 /// Whether this process may start others under another account, own their files, and end them.

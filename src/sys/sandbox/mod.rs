@@ -9,7 +9,7 @@ mod folders;
 
 use nix::libc;
 
-pub(in crate::sys) use account::drop_capabilities;
+pub(in crate::sys) use account::keep_capabilities_from_exec;
 pub use account::{Account, account_named, may_assume_accounts};
 pub use calls::Duty;
 pub use filter::{FilterError, filter_calls};
