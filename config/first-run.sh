@@ -21,7 +21,7 @@ if ! read -r line <&3; then
 fi
 echo "$line"
 
-password="$state/first-administrator.txt"
+password="$state/store/first-administrator.txt"
 if [ -f "$password" ]; then
     echo
     echo "The first administrator, shown this once:"

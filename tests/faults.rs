@@ -193,7 +193,7 @@ fn a_caller_who_hangs_up_leaves_no_write_without_its_record() {
     let request = Request::new("POST", "/api/v1/cases").json(&new_case("Ana Ruiz"));
     {
         // While the write waits for the store's lock, the caller goes away.
-        let database = hotline.state_dir().join("hotline.db.lock");
+        let database = hotline.state_dir().join("store/hotline.db.lock");
         let lock = hotline::sys::OfdLock::new(std::fs::File::options().append(true).open(database).unwrap());
         let held = lock.lock().unwrap();
         for _ in 0..4 {

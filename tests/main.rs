@@ -12,6 +12,7 @@ mod bad_input;
 mod calls;
 mod cases;
 mod command_line;
+mod confinement;
 mod faults;
 mod identity;
 mod limits;

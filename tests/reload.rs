@@ -149,9 +149,13 @@ fn make_certificate(folder: &Path, name: &str, last_year: i32) {
     parameters.not_after = rcgen::date_time_ymd(last_year, 1, 1);
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = parameters.self_signed(&key).unwrap();
-    fs::write(folder.join("chain.pem"), certificate.pem()).unwrap();
-    fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
-    fs::set_permissions(folder.join("key.pem"), fs::Permissions::from_mode(0o600)).unwrap();
+    // As renewal does: another file takes the name.
+    for (name, text) in [("chain.pem", certificate.pem()), ("key.pem", key.serialize_pem())] {
+        let new = folder.join(format!("{name}.new"));
+        fs::write(&new, text).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::rename(new, folder.join(name)).unwrap();
+    }
 }
 
 #[test]

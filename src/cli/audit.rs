@@ -25,7 +25,7 @@ pub(super) enum AuditCommand {
 }
 
 pub(super) fn run(config: &Config, command: &AuditCommand, json: bool) -> anyhow::Result<Code> {
-    let folder = config.paths.state_dir.join("audit");
+    let folder = config.paths.audit_dir();
     let keys = keys_if_allowed(&config.paths.state_dir);
     match command {
         AuditCommand::Verify => verify(&folder, keys.as_ref(), json),

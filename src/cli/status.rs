@@ -2,6 +2,7 @@
 use std::process::ExitCode as Code;
 
 use hotline::config::Config;
+use hotline::wire::Confinement;
 
 use super::admin;
 use super::output::{bytes, print, seconds, table};
@@ -40,9 +41,18 @@ fn row(worker: &WorkerStatus) -> Vec<String> {
         worker.connections.to_string(),
         worker.backlog.to_string(),
         bytes(worker.rss_bytes),
+        worker.confinement.map_or_else(|| "-".to_owned(), held),
         worker.last_end.clone(),
     ]
 }
 
-const HEADING: [&str; 10] =
-    ["SLOT", "ROLE", "PID", "PHASE", "RESTARTS", "UPTIME", "CONNECTIONS", "BACKLOG", "MEMORY", "LAST END"];
+/// What holds a worker, in few words.
+fn held(by: Confinement) -> String {
+    let mut parts = vec![format!("uid {}", by.uid)];
+    parts.extend(by.calls_filtered.then(|| "calls".to_owned()));
+    parts.extend((by.landlock_abi > 0).then(|| format!("folders (Landlock {})", by.landlock_abi)));
+    parts.join(", ")
+}
+
+const HEADING: [&str; 11] =
+    ["SLOT", "ROLE", "PID", "PHASE", "RESTARTS", "UPTIME", "CONNECTIONS", "BACKLOG", "MEMORY", "HELD BY", "LAST END"];

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::reader::Reader;
 use super::*;
+use crate::sys::sandbox::{Account, account_named};
 
 pub(super) fn config(read: &mut Reader) -> Config {
     let paths = paths(read);
@@ -130,11 +131,37 @@ fn workers(read: &mut Reader) -> Workers {
         backoff_first_ms: read.number("workers.backoff_first_ms", 100, 1..=60_000),
         backoff_max_ms: read.number("workers.backoff_max_ms", 10_000, 1..=600_000),
         backoff_reset_ms: read.number("workers.backoff_reset_ms", 60_000, 1_000..=86_400_000),
+        sandbox: read.choice("workers.sandbox", Sandbox::On, &[("on", Sandbox::On), ("off", Sandbox::Off)]),
+        user: account(read),
     };
     if workers.backoff_max_ms < workers.backoff_first_ms {
         read.mistake("workers.backoff_max_ms", "must not be less than workers.backoff_first_ms");
     }
     workers
+}
+
+/// A name of this machine's accounts, or numbers for one that needs no name.
+fn account(read: &mut Reader) -> Option<Account> {
+    let text = read.text("workers.user", "");
+    let account = match text.split_once(':').map(|(uid, gid)| (uid.parse(), gid.parse())) {
+        _ if text.is_empty() => return None,
+        Some((Ok(uid), Ok(gid))) => Some(Account { uid, gid, groups: Vec::new() }),
+        Some(_) => None,
+        None => account_named(&text).ok().flatten(),
+    };
+    match &account {
+        None => {
+            read.mistake(
+                "workers.user",
+                "is no account of this machine; name one, or give numbers such as \"995:995\"",
+            );
+        }
+        Some(Account { uid: 0 | u32::MAX, .. } | Account { gid: 0 | u32::MAX, .. }) => {
+            read.mistake("workers.user", "must not be root: its purpose is that workers are somebody else");
+        }
+        Some(_) => {}
+    }
+    account
 }
 
 fn limits(read: &mut Reader) -> Limits {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sys::sandbox::Account;
+
 /// Everything a process may need to know. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
@@ -60,6 +62,39 @@ pub struct Paths {
     pub admin_password_file: Option<PathBuf>,
 }
 
+impl Paths {
+    /// The folders of the state that workers write, made by the supervisor before it starts them. What
+    /// lies beside them (the keys, the supervisor's lock) is none of theirs.
+    pub fn of_workers(&self) -> [PathBuf; 5] {
+        [self.audit_dir(), self.blobs_dir(), self.cache_dir(), self.store_dir(), self.tls_dir()]
+    }
+
+    /// The log, of the scribe alone.
+    pub fn audit_dir(&self) -> PathBuf {
+        self.state_dir.join("audit")
+    }
+
+    /// Recordings.
+    pub fn blobs_dir(&self) -> PathBuf {
+        self.state_dir.join("blobs")
+    }
+
+    /// Answers that were built before; may be thrown away.
+    pub fn cache_dir(&self) -> PathBuf {
+        self.state_dir.join("cache")
+    }
+
+    /// The database, and the first administrator's one-time password.
+    pub fn store_dir(&self) -> PathBuf {
+        self.state_dir.join("store")
+    }
+
+    /// The certificate that is made where none is configured.
+    pub fn tls_dir(&self) -> PathBuf {
+        self.state_dir.join("tls")
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tls {
     /// PEM chain; none: a self-signed certificate for this machine is made under `<state_dir>/tls`.
@@ -85,6 +120,19 @@ pub struct Workers {
     pub backoff_max_ms: u64,
     /// Serving for this long forgives earlier crashes.
     pub backoff_reset_ms: u64,
+    pub sandbox: Sandbox,
+    /// The account workers change to; none: they stay what the supervisor is.
+    pub user: Option<Account>,
+}
+
+/// Whether workers give up what they do not need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sandbox {
+    /// A system call filter, and folder rules where the kernel has them.
+    On,
+    /// For debugging: a debugger, a profiler or a new library may need more than the filter lets through.
+    Off,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -75,6 +75,23 @@ fn every_key_can_be_set_by_a_variable_that_its_mistake_names() {
 }
 
 #[test]
+fn the_workers_account_is_a_known_one_and_not_root() {
+    let account = |user: &str| load(&format!("[workers]\nuser = {user:?}\n")).map(|config| config.workers.user);
+    assert_eq!(account("").unwrap(), None);
+    let nobody = account("nobody").unwrap().unwrap();
+    assert!(nobody.uid > 0 && nobody.groups.contains(&nobody.gid));
+    let numbers = account("995:990").unwrap().unwrap();
+    assert_eq!((numbers.uid, numbers.gid, numbers.groups.len()), (995, 990, 0));
+    for wrong in ["no-such-user-here", "995:", "-1:5", "a:b"] {
+        let told = account(wrong).unwrap_err().to_string();
+        assert!(told.contains("workers.user") && told.contains("no account"), "{told}");
+    }
+    for root in ["root", "0:5", "5:0"] {
+        assert!(account(root).unwrap_err().to_string().contains("must not be root"), "{root}");
+    }
+}
+
+#[test]
 fn our_names_win_over_the_seeds_in_any_order() {
     let mut variables = [
         ("PORT", "7443"),

@@ -19,17 +19,19 @@ pub(super) struct AdminDoor {
     pub(super) listener: UnixListener,
     pub(super) visitors: Vec<(Visitor<UnixStream>, u32)>,
     next_id: u64,
+    /// Workers that have an account of their own have no command to give.
+    workers_uid: Option<u32>,
     /// Visitors whose command a worker is answering.
     pub(super) forwarded: HashMap<u64, Instant>,
 }
 
 impl AdminDoor {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, workers_uid: Option<u32>) -> io::Result<Self> {
         let listener = sys::listen_unix(path)?;
         if let Err(error) = let_group_in(path) {
             tracing::warn!(%error, group = GROUP, "could not open the admin socket to its group");
         }
-        Ok(Self { listener, visitors: Vec::new(), next_id: 1, forwarded: HashMap::new() })
+        Ok(Self { listener, visitors: Vec::new(), next_id: 1, workers_uid, forwarded: HashMap::new() })
     }
 
     /// Lets in whoever waits, unless the kernel says that they may not.
@@ -37,7 +39,7 @@ impl AdminDoor {
         while self.visitors.len() < VISITORS_MAX {
             let Ok((stream, _)) = self.listener.accept() else { return };
             let Ok(uid) = sys::peer_uid(&stream) else { continue };
-            if !may_enter(uid) {
+            if self.workers_uid == Some(uid) || !may_enter(uid) {
                 tracing::warn!(uid, "refused at the admin socket");
                 metrics::counter!(names::ADMIN_REQUESTS, "command" => "connect", "outcome" => "denied").increment(1);
                 continue;
@@ -127,7 +129,7 @@ mod tests {
     fn say(line: &str) -> (Vec<Ask>, String) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
-        let mut door = AdminDoor::open(&path).unwrap();
+        let mut door = AdminDoor::open(&path, None).unwrap();
         let now = Instant::now();
         let mut client = UnixStream::connect(&path).unwrap();
         client.write_all(line.as_bytes()).unwrap();

@@ -72,6 +72,11 @@ impl Link {
                     self.closed = true;
                     break;
                 }
+                // It left without reading all we said; what it said before counts.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    self.closed = true;
+                    break;
+                }
                 Ok(read) => {
                     self.decoder.push(&buffer[..read]);
                     while let Some(message) = self.decoder.next()? {
@@ -153,6 +158,16 @@ mod tests {
         assert!(link.unsent.len() <= UNSENT_BYTES_MAX);
         drop(worker);
         assert!(link.flush().is_err());
+    }
+
+    #[test]
+    fn last_words_are_heard_though_ours_were_not() {
+        let (mut link, mut worker) = link(Role::Scribe);
+        assert!(link.send(&ToWorker::Scrape { scrape_id: 1 }));
+        wire::write(&mut worker, &hello(Role::Scribe)).unwrap();
+        drop(worker);
+        assert_eq!(link.receive(Instant::now()).unwrap().len(), 1);
+        assert!(link.is_closed());
     }
 
     #[test]

@@ -3,7 +3,9 @@ use std::time::{Duration, Instant};
 
 use hotline::lifecycle::{Event, Generation, clock};
 use hotline::telemetry::names;
-use hotline::wire::{AdminCall, AdminReply, BUILD_ID, FromWorker, LiveEvent, Role, ToWorker, WIRE_VERSION, Welcome};
+use hotline::wire::{
+    AdminCall, AdminReply, BUILD_ID, Confinement, FromWorker, LiveEvent, Role, ToWorker, WIRE_VERSION, Welcome,
+};
 
 use super::Supervisor;
 use super::link::LinkError;
@@ -14,7 +16,9 @@ impl Supervisor {
     pub(super) fn hear(&mut self, index: usize, of: Generation, now: Instant) {
         let name = self.slots[index].name();
         let Some(process) = self.slots[index].process(of) else { return };
-        let heard = process.link.flush().map_err(Into::into).and_then(|()| process.link.receive(now));
+        // What cannot be written is no reason not to read: a worker that leaves may have said why.
+        let _ = process.link.flush();
+        let heard = process.link.receive(now);
         let messages = match heard {
             Ok(messages) => messages,
             // The worker is leaving; its pidfd tells the better story.
@@ -46,7 +50,8 @@ impl Supervisor {
                     self.feed(index, Event::Violated { of });
                 }
             },
-            FromWorker::Ready => {
+            FromWorker::Ready(confinement) => {
+                self.note(index, confinement);
                 let started = self.slots[index].process(of).map_or(now, |process| process.started);
                 let start_ms = now.saturating_duration_since(started).as_millis();
                 tracing::info!(slot = name, generation = of, start_ms, "worker serves");
@@ -68,6 +73,24 @@ impl Supervisor {
                 }
             }
             FromWorker::Drained => tracing::debug!(slot = name, generation = of, "drained"),
+        }
+    }
+
+    /// Tells what holds the workers of a role, once and whenever it changes.
+    fn note(&mut self, index: usize, confinement: Confinement) {
+        let role = self.slots[index].role;
+        let is_known = self.slots.iter().any(|slot| slot.role == role && slot.confinement == Some(confinement));
+        self.slots[index].confinement = Some(confinement);
+        if !is_known {
+            let Confinement { uid, no_new_privileges, calls_filtered, landlock_abi } = confinement;
+            tracing::info!(
+                role = role.name(),
+                uid,
+                no_new_privileges,
+                calls_filtered,
+                landlock_abi,
+                "what holds the workers of this role"
+            );
         }
     }
 

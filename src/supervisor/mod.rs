@@ -11,6 +11,7 @@ mod link;
 mod listeners;
 mod messages;
 mod notify;
+mod ownership;
 mod page;
 mod perform;
 mod plan;
@@ -34,8 +35,9 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use hotline::board::Board;
-use hotline::config::Config;
+use hotline::config::{Config, Sandbox};
 use hotline::lifecycle::ExitCode;
+use hotline::sys::sandbox::Account;
 use hotline::sys::{self, Signal, Signals};
 use hotline::telemetry::{Merged, Recorder, logging, names};
 use hotline::tickets::{NoRandomness, Rotation};
@@ -56,6 +58,8 @@ use slot::SlotState;
 pub(crate) enum StartError {
     #[error(transparent)]
     State(#[from] state::StateError),
+    #[error(transparent)]
+    Ownership(#[from] ownership::OwnershipError),
     #[error("could not open the keyring: {0}")]
     Keyring(#[from] KeyringError),
     #[error("could not bind {what}: {source}")]
@@ -73,9 +77,10 @@ impl StartError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Keyring(KeyringError::Read { .. } | KeyringError::Write { .. }) => ExitCode::TryLater,
-            Self::Keyring(_) | Self::Program { .. } | Self::State(state::StateError::OpenToOthers { .. }) => {
-                ExitCode::BadConfig
-            }
+            Self::Keyring(_)
+            | Self::Ownership(_)
+            | Self::Program { .. }
+            | Self::State(state::StateError::OpenToOthers { .. }) => ExitCode::BadConfig,
             Self::State(_) | Self::Bind { .. } | Self::Tickets(_) | Self::Io(_) => ExitCode::TryLater,
         }
     }
@@ -87,6 +92,8 @@ struct Supervisor {
     settings_file: Option<PathBuf>,
     /// What the next worker is started with.
     plan: Rc<Plan>,
+    /// What workers change to.
+    account: Option<Account>,
     boot_id: u64,
     started: Instant,
     board: Board,
@@ -118,6 +125,9 @@ struct Supervisor {
 /// Runs the service until it is told to stop; the exit code is the process's.
 pub(crate) fn run(config: Config, settings_file: Option<PathBuf>) -> Result<ExitCode, StartError> {
     logging::start(&config.telemetry, "supervisor");
+    if config.workers.sandbox == Sandbox::Off {
+        tracing::warn!("workers.sandbox is \"off\": a worker that is taken over can do all that its account can");
+    }
     let mut supervisor = Supervisor::prepare(config, settings_file)?;
     Ok(supervisor.serve())
 }
@@ -129,19 +139,27 @@ impl Supervisor {
         let signals = Signals::take(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD])?;
         sys::close_to_strangers()?;
         sys::raise_open_files()?;
-        let state_lock = state::take(&config.paths)?;
+        let account = ownership::account(&config)?;
+        let state_lock = state::take(&config.paths, account.as_ref())?;
         let keyring = Keyring::open_or_create(&config.paths.state_dir)?;
         let boot_id = random_boot_id()?;
         let (board, board_fd) = Board::create(boot_id)?;
         let programs = Rc::new(Programs::open(&plan::own_path()?)?);
         let (listeners, address) = listeners::bind_api(&config)?;
         let scribe_listener = listeners::bind_scribe(&config)?;
+        ownership::settle(&config, account.as_ref())?;
         let recorder = Recorder::install();
         let tickets = tickets::start(&config.tls, started)?;
         metrics::gauge!(names::BUILD_INFO, "build" => BUILD_ID).set(1.0);
+        let workers_uid = account.as_ref().map(|account| account.uid);
+        let admin = AdminDoor::open(&config.paths.run_dir.join("admin.sock"), workers_uid)
+            .map_err(|source| StartError::Bind { what: "the admin socket".to_owned(), source })?;
+        if let Some(account) = &account {
+            ownership::let_to_the_scribe(&config.paths, account)?;
+        }
         Ok(Self {
-            admin: AdminDoor::open(&config.paths.run_dir.join("admin.sock"))
-                .map_err(|source| StartError::Bind { what: "the admin socket".to_owned(), source })?,
+            admin,
+            account,
             page: PageDoor::open(config.telemetry.metrics_bind, started).map_err(|source| StartError::Bind {
                 what: format!("telemetry.metrics_bind {}", config.telemetry.metrics_bind),
                 source,

@@ -82,7 +82,8 @@ impl Supervisor {
             Role::Background => Vec::new(),
         };
         let slot = Slot { role, index: slot, cell };
-        let started = Process::start(&self.plan, generation, slot, &self.board, self.board_fd.as_fd(), &listeners);
+        let (board_fd, account) = (self.board_fd.as_fd(), self.account.as_ref());
+        let started = Process::start(&self.plan, generation, slot, &self.board, board_fd, &listeners, account);
         if started.is_err() {
             self.cells.give_back(cell);
         }

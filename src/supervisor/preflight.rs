@@ -42,7 +42,7 @@ impl Preflight {
         let variable =
             |(name, value): (OsString, OsString)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok();
         let environment: Vec<CString> = std::env::vars_os().filter_map(variable).collect();
-        let child = sys::spawn_with(program, &arguments, &environment, &[theirs.as_fd()])?;
+        let child = sys::spawn_with(program, &arguments, &environment, &[theirs.as_fd()], None)?;
         let stream = UnixStream::from(ours);
         stream.set_nonblocking(true)?;
         Ok(Self { stream, pidfd: child.pidfd, answer: Vec::new(), until: now + ANSWER_WITHIN })

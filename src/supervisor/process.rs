@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use hotline::board::Board;
 use hotline::lifecycle::Generation;
+use hotline::sys::sandbox::Account;
 use hotline::sys::{self, Pidfd, Spawned};
 use hotline::wire::{Role, Slot};
 
@@ -43,12 +44,13 @@ impl Process {
         board: &Board,
         board_fd: BorrowedFd<'_>,
         listeners: &[BorrowedFd<'_>],
+        account: Option<&Account>,
     ) -> io::Result<Self> {
         board.cell(slot.cell).clear();
         let (ours, theirs) = sys::pair()?;
         let mut handed = vec![theirs.as_fd(), board_fd];
         handed.extend_from_slice(listeners);
-        let Spawned { pid, pidfd } = sys::spawn(plan.program(slot.role), &handed)?;
+        let Spawned { pid, pidfd } = sys::spawn(plan.program(slot.role), &handed, account)?;
         let started = Instant::now();
         Ok(Self {
             generation,

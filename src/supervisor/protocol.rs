@@ -1,4 +1,5 @@
 //! What is said on the admin socket: one JSON line each way.
+use hotline::wire::Confinement;
 use serde::{Deserialize, Serialize};
 
 /// A command from the command line of somebody who may give it.
@@ -75,4 +76,7 @@ pub(crate) struct WorkerStatus {
     pub(crate) listens_to: Vec<u16>,
     /// Why the worker before this one ended.
     pub(crate) last_end: String,
+    /// What holds the worker; none before it was ready.
+    #[serde(default)]
+    pub(crate) confinement: Option<Confinement>,
 }

@@ -198,8 +198,15 @@ fn differences(old: &Config, new: &Config) -> Vec<String> {
 }
 
 /// What listeners, folders and the supervisor itself are made of.
-const FIXED: [&str; 6] =
-    ["server.bind", "paths.state_dir", "paths.run_dir", "telemetry.metrics_bind", "workers.api", "workers.background"];
+const FIXED: [&str; 7] = [
+    "server.bind",
+    "paths.state_dir",
+    "paths.run_dir",
+    "telemetry.metrics_bind",
+    "workers.api",
+    "workers.background",
+    "workers.user",
+];
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use hotline::board::Board;
 use hotline::config::Workers;
 use hotline::lifecycle::{Event, Generation, Phase, Restart, SlotLife, Succession, Vacancy};
-use hotline::wire::Role;
+use hotline::wire::{Confinement, Role};
 
 use super::plan::patience;
 use super::process::Process;
@@ -18,6 +18,8 @@ pub(super) struct SlotState {
     pub(super) restarts: u64,
     /// Why the last worker ended, for the log and for `status`.
     pub(super) last_end: String,
+    /// What held the newest worker that became ready.
+    pub(super) confinement: Option<Confinement>,
     /// Since when nobody takes the slot's work; `None` while somebody does.
     idle_since: Option<Instant>,
 }
@@ -37,6 +39,7 @@ impl SlotState {
             processes: Vec::new(),
             restarts: 0,
             last_end: String::new(),
+            confinement: None,
             idle_since: None,
         }
     }

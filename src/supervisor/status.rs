@@ -60,6 +60,7 @@ impl Supervisor {
             degraded: cell.as_ref().is_some_and(HeartbeatCell::is_degraded),
             listens_to: process.map(|process| process.listens_to.clone()).unwrap_or_default(),
             last_end: slot.last_end.clone(),
+            confinement: slot.confinement.filter(|_| slot.life.is_serving()),
         }
     }
 }

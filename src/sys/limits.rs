@@ -7,6 +7,7 @@ use nix::libc;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 
 /// Keeps the calling thread, and those it will make, on one CPU.
@@ -30,6 +31,17 @@ pub fn close_to_strangers() -> io::Result<()> {
     Ok(prctl::set_dumpable(false)?)
 }
 
+/// Whatever this process creates, or a library of it, is for nobody else.
+pub fn keep_files_private() {
+    umask(Mode::from_bits_truncate(0o077));
+}
+
+/// A bound on the threads of this user, so that nobody can fill the process table. Root has none.
+pub fn bound_threads() -> io::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NPROC)?;
+    Ok(setrlimit(Resource::RLIMIT_NPROC, soft.min(THREADS_MAX), hard.min(THREADS_MAX))?)
+}
+
 /// Lets processes that answer people go first.
 pub fn run_nicely(niceness: i32) -> io::Result<()> {
     // SAFETY: setpriority takes plain numbers; 0 means the calling process.
@@ -45,3 +57,6 @@ pub fn lock_file(file: File) -> io::Result<Option<Flock<File>>> {
         Err((_, error)) => Err(error.into()),
     }
 }
+
+/// Of all processes of one user together: 128 workers with a hundred threads each are far below it.
+const THREADS_MAX: u64 = 32_768;

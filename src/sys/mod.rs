@@ -5,10 +5,13 @@ mod limits;
 mod net;
 mod ofd_lock;
 mod process;
+pub mod sandbox;
 mod spawn;
 mod words;
 
-pub use limits::{close_to_strangers, lock_file, pin_to_cpu, raise_open_files, run_nicely};
+pub use limits::{
+    bound_threads, close_to_strangers, keep_files_private, lock_file, pin_to_cpu, raise_open_files, run_nicely,
+};
 pub use net::{listen_tcp_reuseport, listen_unix, pair, peer_uid, reserve_port};
 pub use ofd_lock::{OfdGuard, OfdLock};
 pub use process::{Ended, Pidfd, Signal, Signals, set_name};

@@ -22,6 +22,7 @@ use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use super::Pidfd;
+use super::sandbox::{Account, keep_capabilities_from_exec};
 
 /// The worker's end of its control socket.
 pub const CONTROL_FD: RawFd = 3;
@@ -50,10 +51,10 @@ impl Program {
     }
 }
 
-/// Starts `program` with `handed[i]` as its descriptor 3 + i, standard streams as ours, and nothing else.
-/// Workers get their settings over the wire; an environment may carry anything.
-pub fn spawn(program: &Program, handed: &[BorrowedFd<'_>]) -> io::Result<Spawned> {
-    spawn_with(program, &[], &[], handed)
+/// Starts `program` with `handed[i]` as its descriptor 3 + i, standard streams as ours, and nothing else; under
+/// `account` if there is one. Workers get their settings over the wire; an environment may carry anything.
+pub fn spawn(program: &Program, handed: &[BorrowedFd<'_>], account: Option<&Account>) -> io::Result<Spawned> {
+    spawn_with(program, &[], &[], handed, account)
 }
 
 /// As `spawn`, with arguments and an environment (`NAME=value`).
@@ -62,6 +63,7 @@ pub fn spawn_with(
     arguments: &[CString],
     environment: &[CString],
     handed: &[BorrowedFd<'_>],
+    account: Option<&Account>,
 ) -> io::Result<Spawned> {
     // Out of the way of the numbers that are given out, so that no dup2 closes one of them or the program.
     let first_free = CONTROL_FD + RawFd::try_from(handed.len()).map_err(io::Error::other)?;
@@ -81,6 +83,7 @@ pub fn spawn_with(
         }
         ForkResult::Child => {
             become_worker(&from, first_free, &nothing);
+            give_up_rights(account);
             // SAFETY: all pointers are to NUL-terminated data that lives until the image is replaced.
             unsafe {
                 libc::execveat(
@@ -118,6 +121,15 @@ fn become_worker(from: &[RawFd], first_free: RawFd, no_signals: &SigSet) {
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
     }
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(no_signals), None);
+}
+
+/// In the child: another account, or at least no capability of an ordinary one. Root stays root.
+fn give_up_rights(account: Option<&Account>) {
+    let Some(account) = account else { return keep_capabilities_from_exec() };
+    if !account.assume() {
+        // SAFETY: ends this child, which must not go on with more than it should have.
+        unsafe { libc::_exit(EXEC_FAILED) }
+    }
 }
 
 /// Takes over a descriptor this process was born with. Fails if there is none.
@@ -180,7 +192,7 @@ mod tests {
         fcntl(&hold, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
 
         let cat = Program::open(Path::new("/bin/cat")).unwrap();
-        let child = spawn(&cat, &[theirs.as_fd(), board.as_fd()]).unwrap();
+        let child = spawn(&cat, &[theirs.as_fd(), board.as_fd()], None).unwrap();
         let proc = PathBuf::from(format!("/proc/{}", child.pid));
         while !fs::read_link(proc.join("exe")).unwrap().ends_with("cat") {
             std::thread::yield_now();
@@ -213,6 +225,39 @@ mod tests {
     }
 
     #[test]
+    fn a_child_under_another_account_has_no_way_back_and_no_capability() {
+        if !super::super::sandbox::may_assume_accounts() {
+            return println!("only root can try this");
+        }
+        let (stdin, hold) = pipe().unwrap();
+        dup2_stdin(&stdin).unwrap();
+        fcntl(&hold, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        drop(stdin);
+        let account = Account { uid: 3_999_999, gid: 3_999_998, groups: vec![3_999_997] };
+        let cat = Program::open(Path::new("/bin/cat")).unwrap();
+        let child = spawn(&cat, &[], Some(&account)).unwrap();
+        let proc = PathBuf::from(format!("/proc/{}", child.pid));
+        while !fs::read_link(proc.join("exe")).unwrap().ends_with("cat") {
+            std::thread::yield_now();
+        }
+        let status = fs::read_to_string(proc.join("status")).unwrap();
+        for line in [
+            "Uid:\t3999999\t3999999\t3999999\t3999999",
+            "Gid:\t3999998\t3999998\t3999998\t3999998",
+            "CapPrm:\t0000000000000000",
+            "CapEff:\t0000000000000000",
+            "CapInh:\t0000000000000000",
+            "CapBnd:\t0000000000000000",
+            "CapAmb:\t0000000000000000",
+        ] {
+            assert!(status.contains(line), "{line} is not in {status}");
+        }
+        assert!(status.lines().any(|line| line.trim_end() == "Groups:\t3999997"), "{status}");
+        drop(hold);
+        assert_eq!(child.pidfd.wait().unwrap(), Ended::Exited(0));
+    }
+
+    #[test]
     fn a_program_that_is_exchanged_on_disk_goes_on_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("worker");
@@ -220,7 +265,7 @@ mod tests {
         let program = Program::open(&path).unwrap();
         fs::remove_file(&path).unwrap();
         fs::copy("/bin/false", &path).unwrap();
-        let child = spawn(&program, &[]).unwrap();
+        let child = spawn(&program, &[], None).unwrap();
         assert_eq!(child.pidfd.wait().unwrap(), Ended::Exited(0));
     }
 

@@ -138,7 +138,7 @@ fn refuse_to_replace(state_dir: &Path, folder: &Path) -> Result<(), KeyringError
     let (kek, keyring) = (folder.join(KEK_FILE), folder.join("keyring.json"));
     let logs = fs::read_dir(state_dir.join("audit")).into_iter().flatten().flatten().map(|entry| entry.path());
     let log = logs.filter(|path| path.extension().is_some_and(|extension| extension == "log")).min();
-    let data = [Some(state_dir.join("hotline.db")), log].into_iter().flatten().find(|path| path.exists());
+    let data = [Some(state_dir.join("store/hotline.db")), log].into_iter().flatten().find(|path| path.exists());
     match (kek.exists(), keyring.exists(), data) {
         (false, true, _) => Err(KeyringError::Lost { path: kek, data: keyring }),
         (false, false, Some(data)) => Err(KeyringError::Lost { path: kek, data }),
@@ -285,7 +285,8 @@ mod tests {
         assert!(!kek.exists(), "nothing was written");
         fs::rename(folder.path().join("away"), &kek).unwrap();
         Keyring::open_or_create(folder.path()).unwrap();
-        fs::write(folder.path().join("hotline.db"), "data").unwrap();
+        fs::create_dir(folder.path().join("store")).unwrap();
+        fs::write(folder.path().join("store/hotline.db"), "data").unwrap();
         fs::remove_file(&keyring).unwrap();
         assert!(matches!(Keyring::open_or_create(folder.path()), Err(KeyringError::Lost { .. })));
         fs::remove_file(&kek).unwrap();

@@ -64,7 +64,7 @@ pub enum FromWorker {
     /// Asks for a data key in clear; what a role may have is in the permit table.
     UnwrapKey { class: KeyClass },
     /// Serving: the first accept is armed, the store is open.
-    Ready,
+    Ready(Confinement),
     /// Answer to `ToWorker::Scrape`.
     Metrics { scrape_id: u64, snapshot: Snapshot },
     /// To every other worker: something that live connections may want to know.
@@ -77,6 +77,20 @@ pub enum FromWorker {
     CannotStart { reason: String },
     /// Last message before a clean exit.
     Drained,
+}
+
+/// What holds a worker, as it read it back from the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Confinement {
+    /// The account it runs as.
+    pub uid: u32,
+    /// Executing something can never give it more rights.
+    pub no_new_privileges: bool,
+    /// It can make only the system calls of its role.
+    pub calls_filtered: bool,
+    /// The kernel's Landlock version that keeps it to its folders; 0: none.
+    pub landlock_abi: u8,
 }
 
 /// From the supervisor to a worker.

@@ -119,7 +119,7 @@ impl Kind {
             FromWorker::Hello { .. } => Self::Hello,
             FromWorker::Metrics { .. } => Self::Metrics,
             FromWorker::Publish(_) => Self::Publish,
-            FromWorker::Ready => Self::Ready,
+            FromWorker::Ready(_) => Self::Ready,
             FromWorker::UnwrapKey { .. } => Self::UnwrapKey,
         }
     }
@@ -156,6 +156,10 @@ const PERMITTED: &[(Stage, Kind, Times)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Confinement;
+
+    const READY: FromWorker =
+        FromWorker::Ready(Confinement { uid: 0, no_new_privileges: true, calls_filtered: true, landlock_abi: 0 });
 
     fn hello(role: Role) -> FromWorker {
         FromWorker::Hello { wire_version: 1, build_id: String::new(), role, pid: 1 }
@@ -165,12 +169,12 @@ mod tests {
     fn a_worker_says_who_it_is_first_and_once() {
         let now = Instant::now();
         let mut permits = Permits::new(Role::Api);
-        assert!(matches!(permits.admit(&FromWorker::Ready, now), Err(Violation::NotNow { .. })));
+        assert!(matches!(permits.admit(&READY, now), Err(Violation::NotNow { .. })));
         permits.admit(&hello(Role::Api), now).unwrap();
         assert!(matches!(permits.admit(&hello(Role::Api), now), Err(Violation::NotNow { .. })));
-        permits.admit(&FromWorker::Ready, now).unwrap();
+        permits.admit(&READY, now).unwrap();
         assert_eq!(permits.stage(), Stage::Serving);
-        assert!(permits.admit(&FromWorker::Ready, now).is_err());
+        assert!(permits.admit(&READY, now).is_err());
     }
 
     #[test]
@@ -192,7 +196,7 @@ mod tests {
         let start = Instant::now();
         let mut permits = Permits::new(Role::Api);
         permits.admit(&hello(Role::Api), start).unwrap();
-        permits.admit(&FromWorker::Ready, start).unwrap();
+        permits.admit(&READY, start).unwrap();
         let ask = FromWorker::UnwrapKey { class: KeyClass::Case };
         (0..20).for_each(|_| permits.admit(&ask, start).unwrap());
         assert!(matches!(permits.admit(&ask, start), Err(Violation::TooOften { .. })));

@@ -10,7 +10,7 @@ use crate::lifecycle::ExitCode;
 use crate::telemetry::{Recorder, names};
 use crate::tickets::TicketKeys;
 use crate::vault::KeyClass;
-use crate::wire::{self, AdminCall, AdminReply, FrameError, FromWorker, KeyBytes, LiveEvent, ToWorker};
+use crate::wire::{self, AdminCall, AdminReply, Confinement, FrameError, FromWorker, KeyBytes, LiveEvent, ToWorker};
 
 /// The control socket before the worker serves.
 pub struct Control {
@@ -19,6 +19,7 @@ pub struct Control {
     drain_deadline_ms: u64,
     /// Came while something else was waited for.
     ticket_keys: Option<TicketKeys>,
+    confinement: Confinement,
 }
 
 /// What the worker must react to.
@@ -46,6 +47,7 @@ pub enum Incoming {
 #[derive(Clone)]
 pub struct ControlSender {
     queue: SyncSender<Outgoing>,
+    confinement: Confinement,
 }
 
 struct Outgoing {
@@ -54,10 +56,15 @@ struct Outgoing {
 }
 
 impl Control {
-    pub(super) fn new(stream: UnixStream, recorder: Recorder, drain_deadline_ms: u64) -> io::Result<Self> {
+    pub(super) fn new(
+        stream: UnixStream,
+        recorder: Recorder,
+        drain_deadline_ms: u64,
+        confinement: Confinement,
+    ) -> io::Result<Self> {
         // A supervisor that does not read for this long is as good as gone.
         stream.set_write_timeout(Some(Duration::from_secs(10)))?;
-        Ok(Self { stream, recorder, drain_deadline_ms, ticket_keys: None })
+        Ok(Self { stream, recorder, drain_deadline_ms, ticket_keys: None, confinement })
     }
 
     /// Asks for a data key. Blocks; only before serving.
@@ -107,7 +114,7 @@ impl Control {
     /// Starts listening. `on` is called on a thread of its own; it must not block for long.
     pub fn serve(self, on: impl FnMut(Incoming) + Send + 'static) -> ControlSender {
         let (queue, outgoing) = sync_channel(QUEUE_MESSAGES_MAX);
-        let sender = ControlSender { queue };
+        let sender = ControlSender { queue, confinement: self.confinement };
         let writer = self.stream.try_clone().expect("a descriptor can be duplicated at start");
         let upkeep = self.recorder.clone();
         let answers = sender.clone();
@@ -122,9 +129,9 @@ impl Control {
 }
 
 impl ControlSender {
-    /// The first accept is armed and the store is open.
+    /// The first accept is armed and the store is open; tells what holds this process, too.
     pub fn ready(&self) {
-        self.send(FromWorker::Ready);
+        self.send(FromWorker::Ready(self.confinement));
     }
 
     /// Tells every other worker. Dropped, and counted, when the queue is full: live events may be

@@ -1,10 +1,11 @@
-//! The first milliseconds of a worker: descriptors, hello, welcome, board, log, metrics.
+//! The first milliseconds of a worker: descriptors, hello, welcome, board, log, metrics, confinement.
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use super::Control;
+use super::confinement::{self, ConfinementError};
 use crate::board::{Board, BoardError, WorkerPhase};
 use crate::lifecycle::{ExitCode, clock};
 use crate::sys::{self, BOARD_FD, CONTROL_FD, LISTENER_FD};
@@ -29,7 +30,7 @@ pub fn enter(role: Role) -> Entered {
             // There is no log yet: its settings are in the welcome that did not come.
             eprintln!("hotline-{}: {error}", role.name());
             let code = match error {
-                EntryError::Orphan { .. } | EntryError::Board(_) => ExitCode::BadConfig,
+                EntryError::Orphan { .. } | EntryError::Board(_) | EntryError::Confinement(_) => ExitCode::BadConfig,
                 EntryError::Frame(_) | EntryError::NotWelcome | EntryError::Io(_) => ExitCode::TryLater,
             };
             code.exit()
@@ -47,6 +48,8 @@ enum EntryError {
     Frame(#[from] FrameError),
     #[error("the supervisor did not welcome this worker")]
     NotWelcome,
+    #[error(transparent)]
+    Confinement(#[from] ConfinementError),
     #[error("could not prepare this process: {0}")]
     Io(#[from] io::Error),
 }
@@ -61,7 +64,7 @@ fn try_enter(role: Role) -> Result<Entered, EntryError> {
     let mut control = UnixStream::from(control);
     let board = Arc::new(Board::map(inherited(BOARD_FD)?)?);
     sys::set_name(role.process_name());
-    sys::close_to_strangers()?;
+    confinement::harden()?;
     sys::raise_open_files()?;
 
     let hello =
@@ -78,7 +81,9 @@ fn try_enter(role: Role) -> Result<Entered, EntryError> {
     logging::start(&welcome.config.telemetry, &slot);
     let recorder = Recorder::install();
     count_panics(role, slot);
-    let control = Control::new(control, recorder, welcome.config.workers.drain_deadline_ms)?;
+    // Before the first key, the first foreign byte and the first thread, which all later ones take after.
+    let confinement = confinement::confine(role, &welcome.config)?;
+    let control = Control::new(control, recorder, welcome.config.workers.drain_deadline_ms, confinement)?;
     Ok(Entered { welcome: *welcome, board, listeners, control })
 }
 

@@ -3,6 +3,7 @@
 //!
 //! The control socket has two threads of its own, so that a scrape is answered and a drain is heard
 //! even while the worker's own loop is busy; the heartbeat is *not* theirs (see `board::heartbeat`).
+mod confinement;
 mod control;
 mod entry;
 #[cfg(test)]

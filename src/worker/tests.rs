@@ -6,13 +6,13 @@ use super::{Control, Incoming};
 use crate::telemetry::{Recorder, names};
 use crate::tickets::TicketKeys;
 use crate::vault::KeyClass;
-use crate::wire::{self, AdminCall, AdminReply, FromWorker, KeyBytes, LiveEvent, ToWorker};
+use crate::wire::{self, AdminCall, AdminReply, Confinement, FromWorker, KeyBytes, LiveEvent, ToWorker};
 
 /// One test for the whole conversation: a process installs its recorder once.
 #[test]
 fn a_worker_fetches_keys_answers_scrapes_and_hears_of_the_end() {
     let (mut supervisor, worker) = UnixStream::pair().unwrap();
-    let mut control = Control::new(worker, Recorder::install(), NEVER_MS).unwrap();
+    let mut control = Control::new(worker, Recorder::install(), NEVER_MS, CONFINEMENT).unwrap();
     metrics::counter!(names::PANICS).increment(3);
 
     // A scrape may come between a question and its answer.
@@ -30,7 +30,7 @@ fn a_worker_fetches_keys_answers_scrapes_and_hears_of_the_end() {
     let (incoming_tx, incoming) = channel();
     let sender = control.serve(move |message| incoming_tx.send(message).unwrap());
     sender.ready();
-    assert!(matches!(hear(&mut supervisor), FromWorker::Ready));
+    assert!(matches!(hear(&mut supervisor), FromWorker::Ready(CONFINEMENT)));
     tell(&mut supervisor, &ToWorker::Scrape { scrape_id: 2 });
     assert_eq!(panics_in(hear(&mut supervisor), 2), 3.0);
 
@@ -88,3 +88,6 @@ fn panics_in(message: FromWorker, wanted: u64) -> f64 {
 
 /// After this an abandoned worker ends its process, which no test waits for.
 const NEVER_MS: u64 = 3_600_000;
+
+const CONFINEMENT: Confinement =
+    Confinement { uid: 1_000, no_new_privileges: true, calls_filtered: true, landlock_abi: 4 };

@@ -27,6 +27,7 @@ fn worker(slot: &str, phase: &str, restarts: u64, last_end: &str) -> WorkerStatu
         degraded: false,
         listens_to: Vec::new(),
         last_end: last_end.to_owned(),
+        confinement: None,
     }
 }
 

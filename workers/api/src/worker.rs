@@ -26,8 +26,6 @@ use crate::tls::{Identity, Tickets};
 
 /// Serves until the supervisor says otherwise.
 pub(crate) fn run(entered: Entered) -> ExitCode {
-    // Whatever a library creates (the cache does) is for nobody else.
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let cpu = usize::from(entered.welcome.slot.index) % std::thread::available_parallelism().map_or(1, Into::into);
     if entered.welcome.config.workers.pin
         && let Err(error) = sys::pin_to_cpu(cpu)

@@ -29,6 +29,8 @@ pub mod transcript;
 /// What a call is about, how fast it presses, which dates run.
 pub mod triage;
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
 use hotline::config::Config;
@@ -50,7 +52,9 @@ pub struct Domain {
 impl Domain {
     /// Opens the store and brings it to the newest schema. Blocks; at start only.
     pub fn open(config: &Config, vault: Arc<Vault>) -> Result<Self, StoreError> {
-        let sqlite = Sqlite::open(&config.paths.state_dir.join("hotline.db"), &config.store)?;
+        let folder = config.paths.store_dir();
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let sqlite = Sqlite::open(&folder.join("hotline.db"), &config.store)?;
         let store: Arc<dyn store::Store> = Arc::new(sqlite.clone());
         let jurisdiction = config.triage.jurisdiction.clone();
         Ok(Self {

@@ -143,7 +143,7 @@ impl<'a> Desk<'a> {
         loop {
             match self.listener.accept() {
                 Ok((stream, _)) => {
-                    let is_ours = sys::peer_uid(&stream).is_ok_and(|uid| uid == geteuid().as_raw() || uid == 0);
+                    let is_ours = sys::peer_uid(&stream).is_ok_and(|uid| uid == geteuid().as_raw());
                     if !is_ours || self.visitors.len() >= VISITORS_MAX {
                         metrics::counter!(names::AUDIT_CONNECTIONS_REFUSED).increment(1);
                         tracing::warn!(is_ours, visitors = self.visitors.len(), "refused a connection");

@@ -54,7 +54,7 @@ impl StartError {
 pub fn run(entered: Entered) -> Result<(), StartError> {
     let Entered { welcome, board, listeners, mut control } = entered;
     let keys = control.key(KeyClass::Audit).map_err(StartError::Key)?;
-    let folder = welcome.config.paths.state_dir.join("audit");
+    let folder = welcome.config.paths.audit_dir();
     let source = format!("{}@{:016x}.{}", welcome.slot, welcome.boot_id, welcome.generation);
     let cell = board.cell(welcome.slot.cell);
     let (writer, opening) = open_log(|| {

@@ -1,7 +1,7 @@
 //! The account that the first day needs: made once, before the worker is ready.
 //!
 //! Its password comes from the file the operator named, or is made up and left in
-//! `<state_dir>/first-administrator.txt`. That file is on disk before the account is, so that neither a
+//! `<state_dir>/store/first-administrator.txt`. That file is on disk before the account is, so that neither a
 //! full disk nor a kill leaves an account whose password nobody knows. The log of the process never
 //! sees it.
 use std::fs::{self, File};
@@ -47,9 +47,10 @@ pub(super) async fn ensure(paths: &Paths, domain: &Domain, audit: &AuditClient) 
     if !domain.people.nobody_is_here().await? {
         return Ok(());
     }
-    let note = paths.state_dir.join(NOTE);
+    let folder = paths.store_dir();
+    let note = folder.join(NOTE);
     let unwritten = |source| FirstError::Note { path: note.clone(), source };
-    let turn = turn(&paths.state_dir).map_err(unwritten)?;
+    let turn = turn(&folder).map_err(unwritten)?;
     let _mine = turn.lock().map_err(unwritten)?;
     if !domain.people.nobody_is_here().await? {
         return Ok(());
@@ -85,8 +86,8 @@ pub(super) async fn ensure(paths: &Paths, domain: &Domain, audit: &AuditClient) 
     }
 }
 
-fn turn(state_dir: &Path) -> io::Result<OfdLock> {
-    let path = state_dir.join(".first-administrator.lock");
+fn turn(folder: &Path) -> io::Result<OfdLock> {
+    let path = folder.join(".first-administrator.lock");
     Ok(OfdLock::new(File::options().create(true).append(true).mode(0o600).open(path)?))
 }
 
@@ -149,7 +150,7 @@ mod tests {
     #[tokio::test]
     async fn the_password_that_was_made_up_opens_the_account_and_is_for_its_owner_only() {
         let fixture = Fixture::start();
-        let (rooms, note) = (&fixture.rooms, fixture.path("first-administrator.txt"));
+        let (rooms, note) = (&fixture.rooms, fixture.path("store/first-administrator.txt"));
         for _ in 0..2 {
             ensure(&rooms.config.paths, &rooms.domain, &rooms.audit).await.unwrap();
         }
@@ -165,7 +166,7 @@ mod tests {
     async fn a_note_that_cannot_be_left_leaves_no_account() {
         let fixture = Fixture::start();
         let rooms = &fixture.rooms;
-        fs::create_dir(fixture.path(NOTE_PART)).unwrap();
+        fs::create_dir(fixture.path("store").join(NOTE_PART)).unwrap();
         let refused = ensure(&rooms.config.paths, &rooms.domain, &rooms.audit).await;
         assert!(matches!(refused, Err(FirstError::Note { .. })));
         assert!(rooms.domain.people.nobody_is_here().await.unwrap());
@@ -179,6 +180,6 @@ mod tests {
         let refused = ensure(&rooms.config.paths, &rooms.domain, &rooms.audit).await;
         assert!(matches!(refused, Err(FirstError::Audit(_))));
         assert!(rooms.domain.people.nobody_is_here().await.unwrap());
-        assert!(fs::read_to_string(fixture.path(NOTE)).unwrap().starts_with("name: admin\npassword: "));
+        assert!(fs::read_to_string(fixture.path("store").join(NOTE)).unwrap().starts_with("name: admin\npassword: "));
     }
 }

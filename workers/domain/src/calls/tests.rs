@@ -174,7 +174,8 @@ fn recordings_without_a_call_are_removed_once_they_are_old() {
 fn nothing_of_a_call_lies_in_clear() {
     let (domain, folder) = domain();
     finished(&domain, &actor(Role::Attorney));
-    let mut files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(folder.path().join("store")).unwrap().map(|file| file.unwrap().path()).collect();
     files.retain(|path| path.is_file());
     files.extend(recordings(&folder));
     assert!(files.len() >= 3, "database, log and recording: {files:?}");
