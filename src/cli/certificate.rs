@@ -15,8 +15,8 @@ pub(super) fn check(chain_file: &Path, key_file: &Path) -> Result<(), String> {
     let in_chain = |error: &dyn std::fmt::Display| format!("tls.certificate {}: {error}", chain_file.display());
     let chain = CertificateDer::pem_file_iter(chain_file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let chain = chain.map_err(|error| in_chain(&error))?;
-    let key = PrivateKeyDer::from_pem_file(key_file)
-        .map_err(|error| format!("tls.key {}: {error}", key_file.display()))?;
+    let key =
+        PrivateKeyDer::from_pem_file(key_file).map_err(|error| format!("tls.key {}: {error}", key_file.display()))?;
     let Some((leaf, rest)) = chain.split_first() else { return Err(in_chain(&"holds no certificate")) };
     is_valid_now(leaf, rest).map_err(|error| in_chain(&error))?;
     CertifiedKey::from_der(chain.clone(), key, &default_provider()).map_err(|error| match error {

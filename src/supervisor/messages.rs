@@ -74,8 +74,13 @@ impl Supervisor {
     fn on_hello(&mut self, index: usize, of: Generation, wire_version: u16, build_id: &str, role: Role) {
         let slot = &mut self.slots[index];
         if wire_version != WIRE_VERSION || build_id != BUILD_ID || role != slot.role {
-            tracing::error!(slot = slot.name(), wire_version, build_id, expected = BUILD_ID,
-                "the worker beside this supervisor is of another build: install or build all executables together");
+            tracing::error!(
+                slot = slot.name(),
+                wire_version,
+                build_id,
+                expected = BUILD_ID,
+                "the worker beside this supervisor is of another build: install or build all executables together"
+            );
             self.feed(index, Event::Foreign { of });
             return;
         }

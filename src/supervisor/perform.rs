@@ -106,7 +106,10 @@ impl Supervisor {
         tracing::info!(slot = name, pid = process.pid, generation = of, end, lived_ms, "worker ended");
         if let Some(change) = &mut self.change {
             let said = process.complaint.as_deref();
-            change.note_end(&format!("{name} ended with {end}{}", said.map(|said| format!(": {said}")).unwrap_or_default()));
+            change.note_end(&format!(
+                "{name} ended with {end}{}",
+                said.map(|said| format!(": {said}")).unwrap_or_default()
+            ));
         }
         slot.last_end = end;
         if code != Some(ExitCode::Clean as i32) {

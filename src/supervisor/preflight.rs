@@ -39,9 +39,8 @@ impl Preflight {
             arguments.push(CString::from(c"--config"));
             arguments.push(CString::new(file.as_os_str().as_bytes())?);
         }
-        let variable = |(name, value): (OsString, OsString)| {
-            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
-        };
+        let variable =
+            |(name, value): (OsString, OsString)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok();
         let environment: Vec<CString> = std::env::vars_os().filter_map(variable).collect();
         let child = sys::spawn_with(program, &arguments, &environment, &[theirs.as_fd()])?;
         let stream = UnixStream::from(ours);

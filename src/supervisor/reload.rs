@@ -62,7 +62,8 @@ impl Supervisor {
 
     fn apply(&mut self, asked_by: Option<u64>, config: Config, now: Instant) {
         let changed = differences(&self.plan.config, &config);
-        let fixed: Vec<&str> = FIXED.iter().copied().filter(|key| changed.iter().any(|changed| changed == key)).collect();
+        let fixed: Vec<&str> =
+            FIXED.iter().copied().filter(|key| changed.iter().any(|changed| changed == key)).collect();
         if !fixed.is_empty() {
             let what = fixed.join(", ");
             return self.conclude(asked_by, Err(format!("{what}: cannot change while the service runs; restart it")));
@@ -131,7 +132,9 @@ impl Supervisor {
                     match (certificates.owed.is_empty(), certificates.refused.as_slice()) {
                         (false, _) if now < certificates.until => return,
                         (false, _) => Err("a worker did not read its certificate in time".to_owned()),
-                        (true, []) => Ok("nothing has changed in the settings; certificates were read again".to_owned()),
+                        (true, []) => {
+                            Ok("nothing has changed in the settings; certificates were read again".to_owned())
+                        }
                         (true, refused) => Err(refused.join("; ")),
                     }
                 }
@@ -142,9 +145,7 @@ impl Supervisor {
                         continue;
                     }
                     Step::Over { succeeded: true } => Ok(format!("changed {}", changed.join(", "))),
-                    Step::Over { succeeded: false } => {
-                        Err(format!("everything is as it was: {}", change.last_end()))
-                    }
+                    Step::Over { succeeded: false } => Err(format!("everything is as it was: {}", change.last_end())),
                 },
             };
             let asked_by = change.asked_by;
@@ -197,14 +198,8 @@ fn differences(old: &Config, new: &Config) -> Vec<String> {
 }
 
 /// What listeners, folders and the supervisor itself are made of.
-const FIXED: [&str; 6] = [
-    "server.bind",
-    "paths.state_dir",
-    "paths.run_dir",
-    "telemetry.metrics_bind",
-    "workers.api",
-    "workers.background",
-];
+const FIXED: [&str; 6] =
+    ["server.bind", "paths.state_dir", "paths.run_dir", "telemetry.metrics_bind", "workers.api", "workers.background"];
 
 #[cfg(test)]
 mod tests {

@@ -24,8 +24,10 @@ impl Supervisor {
                 server: slot.server().map(|process| process.generation),
             })
             .collect();
-        let before: Vec<Vec<u16>> =
-            api.iter().map(|slot| slot.resident().map(|process| process.listens_to.clone()).unwrap_or_default()).collect();
+        let before: Vec<Vec<u16>> = api
+            .iter()
+            .map(|slot| slot.resident().map(|process| process.listens_to.clone()).unwrap_or_default())
+            .collect();
         for (slot, mut listens_to) in api.into_iter().zip(assign(&standings, &before)) {
             let Some(process) = slot.server() else { continue };
             // While the slot's own listener is elsewhere too, its silent worker must find it when it wakes up.

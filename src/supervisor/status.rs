@@ -6,8 +6,8 @@ use hotline::board::HeartbeatCell;
 use hotline::wire::BUILD_ID;
 
 use super::Supervisor;
-use super::protocol::{Status, SupervisorStatus, WorkerStatus};
 use super::process::Process;
+use super::protocol::{Status, SupervisorStatus, WorkerStatus};
 use super::slot::{SlotState, name_of};
 
 impl Supervisor {
@@ -28,7 +28,8 @@ impl Supervisor {
     fn slot_status(&self, slot: &SlotState, now: Instant) -> Vec<WorkerStatus> {
         let resident = slot.resident();
         let mut rows = vec![self.row(slot, resident, slot.phase_name(), now)];
-        let others = slot.processes.iter().filter(|process| resident.is_none_or(|r| r.generation != process.generation));
+        let others =
+            slot.processes.iter().filter(|process| resident.is_none_or(|r| r.generation != process.generation));
         rows.extend(others.map(|process| {
             let phase = slot.life.phase_of(process.generation).map_or("ending", name_of);
             self.row(slot, Some(process), phase, now)

@@ -62,7 +62,10 @@ fn a_worker_fetches_keys_answers_scrapes_and_hears_of_the_end() {
     assert!(matches!(hear(&mut supervisor), FromWorker::Drained));
 
     drop(supervisor);
-    assert!(matches!(next(&incoming), Incoming::Drain { deadline_ms: NEVER_MS, successor: false }), "alone means: drain");
+    assert!(
+        matches!(next(&incoming), Incoming::Drain { deadline_ms: NEVER_MS, successor: false }),
+        "alone means: drain"
+    );
 }
 
 fn tell(supervisor: &mut UnixStream, message: &ToWorker) {

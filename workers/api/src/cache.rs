@@ -8,8 +8,8 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
 use hotline::board::Board;
@@ -67,7 +67,8 @@ struct Place {
 impl Place {
     fn take(folder: &Path) -> Option<Self> {
         fs::create_dir_all(folder.parent()?).ok()?;
-        let file = fs::File::options().create(true).truncate(false).write(true).open(folder.with_extension("lock")).ok()?;
+        let file =
+            fs::File::options().create(true).truncate(false).write(true).open(folder.with_extension("lock")).ok()?;
         let lock = sys::lock_file(file).ok()??;
         Some(Self { folder: folder.to_owned(), _lock: lock })
     }
@@ -83,7 +84,15 @@ impl Cache {
     ) -> Self {
         let place = |letter| state_dir.join("cache").join(format!("api-{slot}{letter}"));
         let places = [place('a'), place('b')];
-        Self { places, place: OnceLock::new(), limits, vault, board, tree: Mutex::new(None), rebuilding: AtomicBool::new(false) }
+        Self {
+            places,
+            place: OnceLock::new(),
+            limits,
+            vault,
+            board,
+            tree: Mutex::new(None),
+            rebuilding: AtomicBool::new(false),
+        }
     }
 
     /// Opens the folder; takes up to a third of a second after a crash, so not on the request runtime.
