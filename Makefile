@@ -10,8 +10,8 @@ SHELL := /bin/bash
 # To build: a C/C++ compiler and cmake for the speech engine, the Opus decoder and the crypto library,
 # lld to link, pip to fetch the pinned model archives.
 BUILD_PACKAGES := build-essential cmake lld git ca-certificates python3 python3-pip
-# To test: real clients.
-TEST_PACKAGES := curl openssl
+# To test: real clients, and a real service manager that tests boot in namespaces of its own.
+TEST_PACKAGES := curl openssl systemd
 
 TOOLS := target/tools
 CARGO_DENY_VERSION := 0.20.2
@@ -47,6 +47,37 @@ advisories: tools ## Known vulnerabilities; needs the advisory database from the
 .PHONY: build
 build: packages ## Release executables in target/release
 	cargo build --release
+
+# What `make install` installs, and below what: the package's root, nothing for this machine.
+BUILD := target/release
+MODELS := $${HOTLINE_MODELS_DIR:-models}
+DESTDIR :=
+INSTALL_PROGRAM := install -m 0755
+INSTALL_DATA := install -m 0644
+
+.PHONY: install
+install: install-service ## Install what `make build` built, models and systemd units; README has the steps after it
+	install -d $(DESTDIR)/usr/share/hotline/models
+	cp -r $(MODELS)/. $(DESTDIR)/usr/share/hotline/models/
+
+# Settings that are there already are an operator's, and stay.
+.PHONY: install-service
+install-service:
+	install -d $(addprefix $(DESTDIR)/,usr/bin usr/lib/systemd/system usr/lib/sysusers.d usr/lib/tmpfiles.d \
+		usr/share/hotline/knowledge usr/share/hotline/models usr/share/doc/hotline/drop-ins etc/hotline)
+	$(INSTALL_PROGRAM) $(addprefix $(BUILD)/hotline,-api -background -scribe) $(BUILD)/hotline $(DESTDIR)/usr/bin/
+	$(INSTALL_DATA) systemd/hotline.service systemd/hotline@.socket $(DESTDIR)/usr/lib/systemd/system/
+	$(INSTALL_DATA) systemd/hotline.sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/hotline.conf
+	$(INSTALL_DATA) systemd/hotline.tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/hotline.conf
+	$(INSTALL_DATA) systemd/drop-ins/*.conf $(DESTDIR)/usr/share/doc/hotline/drop-ins/
+	$(INSTALL_DATA) README.md $(DESTDIR)/usr/share/doc/hotline/
+	$(INSTALL_DATA) config/knowledge/* $(DESTDIR)/usr/share/hotline/knowledge/
+	test -e $(DESTDIR)/etc/hotline/hotline.toml || sed \
+		-e 's|^# state_dir = "state"       |state_dir = "/var/lib/hotline" |' \
+		-e 's|^# run_dir = "state/run"|run_dir = "/run/hotline"|' \
+		-e 's|^# models_dir = "models"|models_dir = "/usr/share/hotline/models"|' \
+		-e 's|^# knowledge_dir = "config/knowledge"|knowledge_dir = "/usr/share/hotline/knowledge"|' \
+		config/hotline.toml > $(DESTDIR)/etc/hotline/hotline.toml
 
 .PHONY: fmt
 fmt: ## Format all code

@@ -2,7 +2,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -93,7 +93,10 @@ impl AdminDoor {
 fn let_group_in(path: &Path) -> io::Result<()> {
     let Ok(Some(group)) = Group::from_name(GROUP) else { return Ok(()) };
     for (path, mode) in [(path.parent().unwrap_or(path), 0o710), (path, 0o660)] {
-        chown(path, None, Some(group.gid))?;
+        // Under systemd it is right already, and the sandbox has no chown.
+        if fs::metadata(path)?.gid() != group.gid.as_raw() {
+            chown(path, None, Some(group.gid))?;
+        }
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
     Ok(())

@@ -198,7 +198,7 @@ impl Supervisor {
         let start_ms = self.started.elapsed().as_millis();
         // The line is a contract with scripts; a closed pipe is theirs to explain.
         let _ = writeln!(io::stdout(), "ready https://{}", self.address);
-        self.notify.say("READY=1");
+        self.notify.say("READY=1\nSTATUS=every slot serves");
         tracing::info!(address = %self.address, metrics = %self.page.address, start_ms, "every slot serves");
     }
 }

@@ -104,7 +104,7 @@ impl Supervisor {
     pub(super) fn stop(&mut self) {
         if self.stopping.is_none() {
             self.stopping = Some(Instant::now());
-            self.notify.say("STOPPING=1");
+            self.notify.say("STOPPING=1\nSTATUS=draining");
             self.drain(|role| role != Role::Scribe);
         }
     }

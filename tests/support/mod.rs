@@ -1,11 +1,15 @@
 //! The harness: starts the real supervisor on free ports, speaks to it as a client would, and on
 //! failure prints what every process logged.
 mod http;
+mod notify;
 mod service;
+mod systemd;
 mod wait;
 
 pub use http::{Answer, Client, Request};
-pub use service::{Hotline, Role, binaries, repository, sample_call, signal};
+pub use notify::ServiceManager;
+pub use service::{Hotline, Role, binaries, models, repository, sample_call, signal};
+pub use systemd::Machine;
 pub use wait::{patience, until};
 
 /// Waits for a condition; fails with the condition's text when patience ends.

@@ -34,11 +34,16 @@ impl Hotline {
 
     /// As `start`, over a state folder that may hold an earlier life.
     pub fn start_in(folder: TempDir, overrides: &str) -> Self {
+        Self::start_by(folder, overrides, Command::new(binaries().join("hotline")))
+    }
+
+    /// As `start_in`, by a command of the caller's: with variables, or through a shell that ends in `exec "$@"`.
+    pub fn start_by(folder: TempDir, overrides: &str, mut command: Command) -> Self {
         let config = folder.path().join("hotline.toml");
         fs::write(&config, Self::config(folder.path(), overrides)).unwrap();
         fs::write(folder.path().join("password"), ADMIN_PASSWORD).unwrap();
         let log = File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
-        let mut supervisor = Command::new(binaries().join("hotline"))
+        let mut supervisor = command
             .args(["serve", "--config"])
             .arg(&config)
             .env("HOTLINE_ADMIN_PASSWORD_FILE", folder.path().join("password"))
@@ -248,7 +253,7 @@ pub fn repository() -> PathBuf {
 }
 
 /// Where the models are: `HOTLINE_MODELS_DIR`, else `models/` of the repository.
-fn models() -> PathBuf {
+pub fn models() -> PathBuf {
     let folder = std::env::var_os("HOTLINE_MODELS_DIR").map_or_else(|| repository().join("models"), PathBuf::from);
     assert!(folder.join("ggml-base.bin").exists(), "no models in {}: run `make models`", folder.display());
     folder
