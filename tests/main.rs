@@ -24,6 +24,7 @@ mod overload;
 mod reload;
 mod secrecy;
 mod shelter;
+mod successor;
 mod systemd;
 mod tickets;
 mod tidy;

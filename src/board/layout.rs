@@ -20,6 +20,15 @@ pub(super) fn stamp(words: &[AtomicU64], boot_id: u64) {
     words[LAYOUT].store(LAYOUT_ID, Ordering::Release);
 }
 
+/// The board is another supervisor's from now on.
+pub(super) fn take_over(words: &[AtomicU64], boot_id: u64) {
+    words[BOOT_ID].store(boot_id, Ordering::Release);
+}
+
+pub(super) fn boot_id(words: &[AtomicU64]) -> u64 {
+    words[BOOT_ID].load(Ordering::Acquire)
+}
+
 /// Refuses a mapping of another size or layout.
 pub(super) fn check(words: &[AtomicU64]) -> Result<(), BoardError> {
     if words.len() < WORDS {

@@ -39,6 +39,20 @@ impl Board {
         Ok((board, fd))
     }
 
+    /// Takes over the board of an earlier supervisor, with all it knows, in the name of a new boot. What died
+    /// together with that supervisor may have died between a write and its bump.
+    pub fn adopt(fd: OwnedFd, boot_id: u64) -> Result<Self, BoardError> {
+        let board = Self::map(fd)?;
+        board.bump_everything();
+        layout::take_over(board.words(), boot_id);
+        Ok(board)
+    }
+
+    /// The supervisor that the board belongs to.
+    pub fn boot_id(&self) -> u64 {
+        layout::boot_id(self.words())
+    }
+
     /// Maps the board that a supervisor of the same layout made.
     pub fn map(fd: OwnedFd) -> Result<Self, BoardError> {
         let words = SharedWords::map(fd).map_err(BoardError::Map)?;

@@ -107,7 +107,7 @@ impl Supervisor {
             self.feed(index, Event::Foreign { of });
             return;
         }
-        let has_predecessor = slot.processes.len() > 1;
+        let has_predecessor = slot.processes.len() > 1 || self.cells.have_orphans();
         let Some(process) = slot.process(of) else { return };
         let welcome = Welcome {
             slot: process.slot,

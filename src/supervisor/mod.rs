@@ -7,6 +7,7 @@ mod admin;
 mod cells;
 mod change;
 mod door;
+mod inheritance;
 mod link;
 mod listeners;
 mod messages;
@@ -48,6 +49,7 @@ use nix::fcntl::Flock;
 use admin::AdminDoor;
 use cells::Cells;
 use change::Change;
+use inheritance::Inheritance;
 use notify::Notify;
 use page::PageDoor;
 use plan::{Plan, Programs};
@@ -124,16 +126,21 @@ struct Supervisor {
 
 /// Runs the service until it is told to stop; the exit code is the process's.
 pub(crate) fn run(config: Config, settings_file: Option<PathBuf>) -> Result<ExitCode, StartError> {
+    let inheritance = Inheritance::take();
     logging::start(&config.telemetry, "supervisor");
     if config.workers.sandbox == Sandbox::Off {
         tracing::warn!("workers.sandbox is \"off\": a worker that is taken over can do all that its account can");
     }
-    let mut supervisor = Supervisor::prepare(config, settings_file)?;
+    let mut supervisor = Supervisor::prepare(config, settings_file, inheritance)?;
     Ok(supervisor.serve())
 }
 
 impl Supervisor {
-    fn prepare(config: Config, settings_file: Option<PathBuf>) -> Result<Self, StartError> {
+    fn prepare(
+        config: Config,
+        settings_file: Option<PathBuf>,
+        mut inheritance: Inheritance,
+    ) -> Result<Self, StartError> {
         let started = Instant::now();
         // Before any other thread could exist, and before anything that must not be dumped is read.
         let signals = Signals::take(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD])?;
@@ -143,11 +150,18 @@ impl Supervisor {
         let state_lock = state::take(&config.paths, account.as_ref())?;
         let keyring = Keyring::open_or_create(&config.paths.state_dir)?;
         let boot_id = random_boot_id()?;
-        let (board, board_fd) = Board::create(boot_id)?;
+        let (board, board_fd) = match inheritance.board(boot_id) {
+            Some(inherited) => inherited,
+            None => Board::create(boot_id)?,
+        };
+        let cells = Cells::beside_orphans(&board, started);
         let programs = Rc::new(Programs::open(&plan::own_path()?)?);
-        let (listeners, address) = listeners::bind_api(&config)?;
-        let scribe_listener = listeners::bind_scribe(&config)?;
+        let (listeners, address) = listeners::bind_api(&config, &mut inheritance)?;
+        let scribe_listener = listeners::bind_scribe(&config, &mut inheritance)?;
         ownership::settle(&config, account.as_ref())?;
+        let notify = Notify::from_environment(started);
+        inheritance.give_up_rest(&notify);
+        inheritance::entrust(&notify, &listeners, &scribe_listener, &board_fd);
         let recorder = Recorder::install();
         let tickets = tickets::start(&config.tls, started)?;
         metrics::gauge!(names::BUILD_INFO, "build" => BUILD_ID).set(1.0);
@@ -164,7 +178,7 @@ impl Supervisor {
                 what: format!("telemetry.metrics_bind {}", config.telemetry.metrics_bind),
                 source,
             })?,
-            notify: Notify::from_environment(started),
+            notify,
             merged: Merged::default(),
             slots: slots(&config, boot_id),
             plan: Rc::new(Plan::new(config, programs)),
@@ -178,7 +192,7 @@ impl Supervisor {
             started,
             board,
             board_fd,
-            cells: Cells::new(),
+            cells,
             keyring,
             tickets,
             listeners,

@@ -1,8 +1,10 @@
 //! What systemd is told: READY=1, WATCHDOG=1, RELOADING=1, STOPPING=1. Without `$NOTIFY_SOCKET`, nothing.
+use std::os::fd::BorrowedFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use hotline::sys;
 use nix::time::{ClockId, clock_gettime};
 
 /// The way to the service manager, if there is one.
@@ -25,11 +27,25 @@ impl Notify {
     }
 
     pub(super) fn say(&self, state: &str) {
+        self.send(state, &[]);
+    }
+
+    fn send(&self, state: &str, fds: &[BorrowedFd<'_>]) {
         let Some(address) = &self.address else { return };
-        let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to_addr(state.as_bytes(), address));
-        if let Err(error) = sent {
+        if let Err(error) = sys::send_with(address, state, fds) {
             tracing::warn!(%error, state, "could not notify the service manager");
         }
+    }
+
+    /// Has a descriptor kept over the death of this process, and handed to the next one.
+    pub(super) fn keep(&self, name: &str, fd: BorrowedFd<'_>) {
+        // Not polled: a listener or a board that the manager thinks dead is still what callers wait at.
+        self.send(&format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), &[fd]);
+    }
+
+    /// The opposite of `keep`.
+    pub(super) fn forget(&self, name: &str) {
+        self.send(&format!("FDSTOREREMOVE=1\nFDNAME={name}"), &[]);
     }
 
     /// Until the next READY=1. systemd wants to know when, on its own clock.

@@ -124,6 +124,7 @@ impl Supervisor {
             }
             self.feed(index, Event::Tick);
         }
+        self.cells.bury_orphans(&self.board, now);
         self.shelter(now);
         self.advance_change(now);
         if self.stopping.is_some() && self.writers_are_gone() {

@@ -1,6 +1,7 @@
 //! What the standard library does not offer, behind safe functions over `OwnedFd` and `BorrowedFd`.
 //!
 //! A raw descriptor number never leaves this room, but for the fixed ones a worker is born with.
+mod entrusted;
 mod limits;
 mod net;
 mod ofd_lock;
@@ -9,6 +10,9 @@ pub mod sandbox;
 mod spawn;
 mod words;
 
+pub use entrusted::{
+    entrusted, is_about_entrusted, send_with, set_nonblocking, shared_listener_address, unix_listener_path,
+};
 pub use limits::{
     bound_threads, close_to_strangers, keep_files_private, lock_file, pin_to_cpu, raise_open_files, run_nicely,
 };

@@ -2,10 +2,12 @@
 //! behind a bounded queue, so that telling the supervisor something never blocks a request.
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::board::Board;
 use crate::lifecycle::ExitCode;
 use crate::telemetry::{Recorder, names};
 use crate::tickets::TicketKeys;
@@ -17,6 +19,9 @@ pub struct Control {
     stream: UnixStream,
     recorder: Recorder,
     drain_deadline_ms: u64,
+    /// Tells an orphan whether another supervisor has come: the board has another boot's number then.
+    board: Arc<Board>,
+    boot_id: u64,
     /// Came while something else was waited for.
     ticket_keys: Option<TicketKeys>,
     confinement: Confinement,
@@ -60,11 +65,13 @@ impl Control {
         stream: UnixStream,
         recorder: Recorder,
         drain_deadline_ms: u64,
+        board: Arc<Board>,
         confinement: Confinement,
     ) -> io::Result<Self> {
         // A supervisor that does not read for this long is as good as gone.
         stream.set_write_timeout(Some(Duration::from_secs(10)))?;
-        Ok(Self { stream, recorder, drain_deadline_ms, ticket_keys: None, confinement })
+        let boot_id = board.boot_id();
+        Ok(Self { stream, recorder, drain_deadline_ms, board, boot_id, ticket_keys: None, confinement })
     }
 
     /// Asks for a data key. Blocks; only before serving.
@@ -203,8 +210,17 @@ fn read_all(mut control: Control, answers: &ControlSender, mut on: impl FnMut(In
         }
     }
     // The supervisor is gone. Nobody will enforce the deadline but we ourselves.
-    on(Incoming::Drain { deadline_ms: control.drain_deadline_ms, successor: false });
-    thread::sleep(Duration::from_millis(control.drain_deadline_ms));
+    let deadline_ms = control.drain_deadline_ms;
+    let orphaned = Instant::now();
+    on(Incoming::Drain { deadline_ms, successor: false });
+    let mut is_superseded = false;
+    while orphaned.elapsed() < Duration::from_millis(deadline_ms) {
+        if !is_superseded && control.board.boot_id() != control.boot_id {
+            is_superseded = true;
+            on(Incoming::Drain { deadline_ms, successor: true });
+        }
+        thread::sleep(SUCCESSOR_POLL);
+    }
     tracing::error!("did not drain in time after the supervisor was gone");
     ExitCode::Bug.exit()
 }
@@ -215,6 +231,8 @@ fn start(name: &str, body: impl FnOnce() + Send + 'static) {
 }
 
 const REASON_CHARS_MAX: usize = 1_000;
+/// How soon an orphan notices that the next supervisor has taken over the board.
+const SUCCESSOR_POLL: Duration = Duration::from_millis(20);
 /// Answers and events waiting for the supervisor.
 const QUEUE_MESSAGES_MAX: usize = 4_096;
 /// Histograms fold their samples this often.

@@ -83,7 +83,8 @@ fn try_enter(role: Role) -> Result<Entered, EntryError> {
     count_panics(role, slot);
     // Before the first key, the first foreign byte and the first thread, which all later ones take after.
     let confinement = confinement::confine(role, &welcome.config)?;
-    let control = Control::new(control, recorder, welcome.config.workers.drain_deadline_ms, confinement)?;
+    let deadline_ms = welcome.config.workers.drain_deadline_ms;
+    let control = Control::new(control, recorder, deadline_ms, Arc::clone(&board), confinement)?;
     Ok(Entered { welcome: *welcome, board, listeners, control })
 }
 

@@ -1,8 +1,10 @@
 //! The worker's end of the control socket, against a supervisor that is only a thread of this test.
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use super::{Control, Incoming};
+use crate::board::Board;
 use crate::telemetry::{Recorder, names};
 use crate::tickets::TicketKeys;
 use crate::vault::KeyClass;
@@ -12,7 +14,8 @@ use crate::wire::{self, AdminCall, AdminReply, Confinement, FromWorker, KeyBytes
 #[test]
 fn a_worker_fetches_keys_answers_scrapes_and_hears_of_the_end() {
     let (mut supervisor, worker) = UnixStream::pair().unwrap();
-    let mut control = Control::new(worker, Recorder::install(), NEVER_MS, CONFINEMENT).unwrap();
+    let (board, board_fd) = Board::create(7).unwrap();
+    let mut control = Control::new(worker, Recorder::install(), NEVER_MS, Arc::new(board), CONFINEMENT).unwrap();
     metrics::counter!(names::PANICS).increment(3);
 
     // A scrape may come between a question and its answer.
@@ -66,6 +69,8 @@ fn a_worker_fetches_keys_answers_scrapes_and_hears_of_the_end() {
         matches!(next(&incoming), Incoming::Drain { deadline_ms: NEVER_MS, successor: false }),
         "alone means: drain"
     );
+    let _adopted = Board::adopt(board_fd, 8).unwrap();
+    assert!(matches!(next(&incoming), Incoming::Drain { successor: true, .. }), "another supervisor has come");
 }
 
 fn tell(supervisor: &mut UnixStream, message: &ToWorker) {

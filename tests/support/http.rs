@@ -60,7 +60,11 @@ impl Client {
     }
 
     pub fn connect(&self) -> io::Result<Tls> {
-        let socket = TcpStream::connect_timeout(&self.address, patience())?;
+        self.secure(TcpStream::connect_timeout(&self.address, patience())?)
+    }
+
+    /// TLS over a connection that is there already.
+    pub fn secure(&self, socket: TcpStream) -> io::Result<Tls> {
         socket.set_read_timeout(Some(patience()))?;
         socket.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").unwrap();

@@ -206,6 +206,13 @@ impl Hotline {
         (code, std::mem::replace(&mut self.folder, TempDir::new().unwrap()))
     }
 
+    /// kill -9 for the supervisor; its workers are left to themselves.
+    pub fn kill_only_supervisor(mut self) -> TempDir {
+        signal(self.supervisor_pid(), "KILL");
+        self.supervisor.wait().unwrap();
+        std::mem::replace(&mut self.folder, TempDir::new().unwrap())
+    }
+
     /// kill -9 for the supervisor, then waits until every worker has left by itself.
     pub fn kill_supervisor(mut self) -> TempDir {
         let status = self.status();

@@ -73,14 +73,14 @@ impl<'a> Desk<'a> {
 
     /// Takes what workers that are leaving still send, and closes the log with a checkpoint.
     pub fn leave(mut self, stop: &Stop) {
-        let until = stop.until().unwrap_or_else(Instant::now);
         self.report([stopped()]);
         loop {
             let took = self.turn(None, DRAIN_TURN);
             if !took && self.visitors.is_empty() && self.pending.is_empty() {
                 break;
             }
-            if Instant::now() >= until {
+            // Asked for each time: it may be shortened.
+            if stop.until().is_none_or(|until| Instant::now() >= until) {
                 if !self.pending.is_empty() {
                     tracing::warn!(records = self.backlog(), "left before all was done");
                 }
