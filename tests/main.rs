@@ -30,3 +30,4 @@ mod tickets;
 mod tidy;
 mod top;
 mod transport;
+mod upgrade;

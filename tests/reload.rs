@@ -28,7 +28,7 @@ fn pids(hotline: &Hotline) -> Vec<(String, i64)> {
 }
 
 /// Asks on one connection for as long as the server keeps it, then on the next; counts what failed.
-fn keep_asking(client: &Client, stop: &AtomicBool, answered: &AtomicU64) -> u64 {
+pub fn keep_asking(client: &Client, stop: &AtomicBool, answered: &AtomicU64) -> u64 {
     let mut failed = 0;
     while !stop.load(Ordering::Relaxed) {
         let Ok(mut connection) = client.connect() else {

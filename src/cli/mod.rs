@@ -6,11 +6,11 @@ mod admin;
 mod audit;
 mod call;
 mod certificate;
+mod change;
 mod health;
 mod https;
 mod output;
 mod preflight;
-mod reload;
 mod settings;
 mod status;
 mod token;
@@ -21,9 +21,10 @@ use std::process::ExitCode as Code;
 
 use clap::{Parser, Subcommand};
 use hotline::lifecycle::ExitCode;
+use hotline::sys::Berth;
 use hotline::wire::BUILD_ID;
 
-use crate::supervisor;
+use crate::supervisor::{self, protocol::Ask};
 
 /// The HTTPS service of a legal hotline.
 #[derive(Parser)]
@@ -42,7 +43,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the service; prints `ready https://ADDRESS` when every slot serves.
-    Serve,
+    Serve {
+        /// Where an earlier image of this process left what it knows.
+        #[arg(long, hide = true, value_name = "DESCRIPTOR", value_parser = berth)]
+        handover: Option<Berth>,
+    },
     /// Name every mistake in the settings at once, without starting anything.
     CheckConfig {
         /// As --config.
@@ -53,6 +58,8 @@ enum Command {
     Preflight,
     /// Read settings and certificates again, without losing a connection; on any mistake nothing changes.
     Reload,
+    /// Go on as the build that is installed now, without losing a connection; if it fails, as before.
+    Upgrade,
     /// Show slots, pids, phases, restarts, connections, memory.
     Status,
     /// Watch slots, rates, latencies and queues live; q leaves.
@@ -93,6 +100,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
         Command::Version => version(json),
         Command::CheckConfig { file: named } => settings::check(named.or(file), json),
         Command::Preflight => preflight::answer(file),
+        Command::Serve { handover: Some(berth) } => ended(supervisor::resume(berth)),
         command => {
             let file = settings::find(file);
             let config = match settings::load(file.clone()) {
@@ -103,8 +111,9 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
                 }
             };
             match command {
-                Command::Serve => serve(config, file),
-                Command::Reload => reload::ask(&config, json),
+                Command::Serve { .. } => ended(supervisor::run(config, file)),
+                Command::Reload => change::ask(&config, &Ask::Reload, json),
+                Command::Upgrade => change::ask(&config, &Ask::Upgrade, json),
                 Command::Status => status::show(&config, json),
                 Command::Top(arguments) => top::run(&config, &arguments, json),
                 Command::Health { url } => health::ask(&config, url.as_deref(), json),
@@ -117,8 +126,12 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
     }
 }
 
-fn serve(config: hotline::config::Config, settings_file: Option<PathBuf>) -> anyhow::Result<Code> {
-    match supervisor::run(config, settings_file) {
+fn berth(text: &str) -> Result<Berth, &'static str> {
+    Berth::parse(text).ok_or("not a descriptor of ours")
+}
+
+fn ended(outcome: Result<ExitCode, supervisor::StartError>) -> anyhow::Result<Code> {
+    match outcome {
         Ok(code) => Ok(code.into()),
         Err(error) => {
             eprintln!("hotline: {error}");

@@ -7,7 +7,8 @@ use std::process::ExitCode as Code;
 use anyhow::Context;
 use hotline::config::Config;
 use hotline::sys::{self, CONTROL_FD};
-use hotline::wire::{BUILD_ID, WIRE_VERSION};
+use hotline::vault::Keyring;
+use hotline::wire::{BUILD_ID, COMMON_GROUND};
 
 use super::{certificate, settings};
 use crate::supervisor::preflight::Report;
@@ -15,7 +16,7 @@ use crate::supervisor::preflight::Report;
 pub(super) fn answer(file: Option<PathBuf>) -> anyhow::Result<Code> {
     let stream = sys::inherited(CONTROL_FD).context("this command is started by the supervisor, not by hand")?;
     let verdict = settings::load(file).map_err(|mistakes| mistakes.to_string()).and_then(usable);
-    let report = Report { build_id: BUILD_ID.to_owned(), wire_version: WIRE_VERSION, verdict };
+    let report = Report { build_id: BUILD_ID.to_owned(), common_ground: COMMON_GROUND, verdict };
     UnixStream::from(stream).write_all(&serde_json::to_vec(&report)?)?;
     Ok(Code::SUCCESS)
 }
@@ -25,5 +26,7 @@ fn usable(config: Config) -> Result<Config, String> {
     if let (Some(chain), Some(key)) = (&config.tls.certificate, &config.tls.key) {
         certificate::check(chain, key)?;
     }
+    // With keys that do not open, whoever takes over could start nobody.
+    Keyring::open(&config.paths.state_dir).map_err(|error| format!("could not open the keyring: {error}"))?;
     Ok(config)
 }

@@ -131,6 +131,7 @@ fn workers(read: &mut Reader) -> Workers {
         backoff_first_ms: read.number("workers.backoff_first_ms", 100, 1..=60_000),
         backoff_max_ms: read.number("workers.backoff_max_ms", 10_000, 1..=600_000),
         backoff_reset_ms: read.number("workers.backoff_reset_ms", 60_000, 1_000..=86_400_000),
+        upgrade_grace_ms: read.number("workers.upgrade_grace_ms", 10_000, 1..=600_000),
         sandbox: read.choice("workers.sandbox", Sandbox::On, &[("on", Sandbox::On), ("off", Sandbox::Off)]),
         user: account(read),
     };

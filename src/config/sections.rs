@@ -120,6 +120,8 @@ pub struct Workers {
     pub backoff_max_ms: u64,
     /// Serving for this long forgives earlier crashes.
     pub backoff_reset_ms: u64,
+    /// After an upgrade every new worker must hold this long, or it is taken back.
+    pub upgrade_grace_ms: u64,
     pub sandbox: Sandbox,
     /// The account workers change to; none: they stay what the supervisor is.
     pub user: Option<Account>,

@@ -11,4 +11,4 @@ pub use exit_code::ExitCode;
 pub use process_life::{Order, Patience, Phase, ProcessLife};
 pub use restart::Restart;
 pub use roll_out::{RollOut, Step};
-pub use slot_life::{Action, Event, Generation, SlotLife, Succession, Vacancy};
+pub use slot_life::{Action, Event, Generation, SlotLife, SlotRecord, Succession, Vacancy};

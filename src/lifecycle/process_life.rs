@@ -48,6 +48,12 @@ impl ProcessLife {
         Self { phase: Phase::Starting { since: now }, patience, serving_since: None, is_foreign: false }
     }
 
+    /// As it was in an earlier image of the supervisor.
+    pub fn serving(patience: Patience, since: Instant) -> Self {
+        let phase = Phase::Serving { since };
+        Self { phase, patience, serving_since: Some(since), is_foreign: false }
+    }
+
     pub fn phase(&self) -> Phase {
         self.phase
     }

@@ -5,8 +5,10 @@
 //! Serving long enough forgives everything.
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The memory of one slot's crashes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restart {
     first: Duration,
     max: Duration,

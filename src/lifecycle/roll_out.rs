@@ -19,11 +19,19 @@ pub struct RollOut {
     under_way: Option<usize>,
     done: Vec<usize>,
     is_undoing: bool,
+    /// Under way when the undoing began.
+    overtaken: Option<usize>,
 }
 
 impl RollOut {
     pub fn over(slots: impl IntoIterator<Item = usize>) -> Self {
-        Self { ahead: slots.into_iter().collect(), under_way: None, done: Vec::new(), is_undoing: false }
+        Self {
+            ahead: slots.into_iter().collect(),
+            under_way: None,
+            done: Vec::new(),
+            is_undoing: false,
+            overtaken: None,
+        }
     }
 
     /// Being taken back.
@@ -51,20 +59,23 @@ impl RollOut {
             return;
         }
         self.under_way = None;
-        if self.is_undoing {
-            return;
+        match (self.is_undoing, succeeded) {
+            (false, true) => self.done.push(slot),
+            (false, false) => self.undo(),
+            // It was on its way when the others were told to turn round.
+            (true, true) if self.overtaken == Some(slot) => self.ahead.push_front(slot),
+            (true, _) => {}
         }
-        if succeeded {
-            self.done.push(slot);
-        } else {
-            self.undo();
-        }
+        self.overtaken = None;
     }
 
-    /// Takes the change back from every slot that has it.
+    /// Takes the change back from every slot that has it, or is about to.
     pub fn undo(&mut self) {
-        self.is_undoing = true;
-        self.ahead = self.done.drain(..).rev().collect();
+        if !self.is_undoing {
+            self.is_undoing = true;
+            self.overtaken = self.under_way;
+            self.ahead = self.done.drain(..).rev().collect();
+        }
     }
 }
 
@@ -74,26 +85,36 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// In the end all slots have the new kind or all have the old one.
+        /// In the end all slots have the new kind or all have the old one, whoever fails and whenever it is undone.
         #[test]
-        fn all_or_nothing(slots in 1usize..8, fails_at in 0usize..12) {
+        fn all_or_nothing(slots in 1usize..8, fails_at in 0usize..12, undone_at in 0usize..24) {
             let mut roll_out = RollOut::over(0..slots);
             let mut is_new = vec![false; slots];
-            let mut rolls = 0;
+            let (mut rolls, mut steps) = (0, 0);
+            let mut undo_now = |roll_out: &mut RollOut| {
+                if steps == undone_at {
+                    roll_out.undo();
+                }
+                steps += 1;
+            };
             loop {
+                undo_now(&mut roll_out);
                 match roll_out.step() {
                     Step::Roll(slot) => {
                         prop_assert_eq!(roll_out.step(), Step::Wait);
-                        let fails = rolls == fails_at && !roll_out.is_undoing();
+                        let becomes_new = !roll_out.is_undoing();
+                        let fails = rolls == fails_at && becomes_new;
                         rolls += 1;
+                        undo_now(&mut roll_out);
                         if !fails {
-                            is_new[slot] = !roll_out.is_undoing();
+                            is_new[slot] = becomes_new;
                         }
                         roll_out.rolled(slot, !fails);
                     }
                     Step::Wait => unreachable!("nothing is under way"),
                     Step::Over { succeeded } => {
-                        prop_assert_eq!(succeeded, fails_at >= slots);
+                        prop_assert_eq!(succeeded, !roll_out.is_undoing());
+                        prop_assert!(!succeeded || fails_at >= slots);
                         prop_assert!(is_new.iter().all(|new| *new == succeeded), "{:?}", is_new);
                         break;
                     }

@@ -4,10 +4,14 @@
 //! number of predecessors finish what they began. A roll replaces the resident without a gap: the
 //! successor must say Ready before the resident is asked to leave. Until then it is on trial: whatever
 //! ends it ends the roll, and the resident never notices.
+mod record;
+
 use std::time::{Duration, Instant};
 
 use super::process_life::{Order, Patience, Phase, ProcessLife};
 use super::{ExitCode, Restart};
+
+pub use record::SlotRecord;
 
 /// Counts the workers that have lived in a slot.
 pub type Generation = u32;

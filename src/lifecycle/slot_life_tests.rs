@@ -186,6 +186,11 @@ impl World {
         let pick = dice.throw(self.processes.len().max(1) as u64) as usize;
         let process = self.processes.iter().nth(pick).map(|(of, order)| (*of, *order));
         self.disturbed = false;
+        // Whenever the slot is at rest another image of the supervisor may go on with it.
+        if let Some(record) = self.life.record(self.now).filter(|_| dice.throw(4) == 0) {
+            assert!(self.processes.len() <= 1 && !self.rolling, "recorded in the middle of something");
+            self.life = SlotLife::resume(record, self.succession, PATIENCE, self.now);
+        }
         match (dice.throw(12), process) {
             (0, _) => self.feed(Event::Start),
             (1, _) if !self.rolling => self.feed(Event::Roll),

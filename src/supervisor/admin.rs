@@ -2,6 +2,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -31,7 +32,36 @@ impl AdminDoor {
         if let Err(error) = let_group_in(path) {
             tracing::warn!(%error, group = GROUP, "could not open the admin socket to its group");
         }
-        Ok(Self { listener, visitors: Vec::new(), next_id: 1, workers_uid, forwarded: HashMap::new() })
+        Ok(Self::with(listener, workers_uid))
+    }
+
+    fn with(listener: UnixListener, workers_uid: Option<u32>) -> Self {
+        Self { listener, visitors: Vec::new(), next_id: 1, workers_uid, forwarded: HashMap::new() }
+    }
+
+    /// The door of an earlier image of the supervisor, with whoever waits for the outcome inside.
+    pub(super) fn resume(
+        listener: OwnedFd,
+        workers_uid: Option<u32>,
+        asker: Option<(OwnedFd, u32)>,
+        now: Instant,
+    ) -> io::Result<Self> {
+        let listener = UnixListener::from(listener);
+        listener.set_nonblocking(true)?;
+        let mut door = Self::with(listener, workers_uid);
+        if let Some((fd, uid)) = asker {
+            let stream = UnixStream::from(fd);
+            stream.set_nonblocking(true)?;
+            door.visitors.push((Visitor::new(door.next_id, stream, now), uid));
+            door.wait_longer(door.next_id, now);
+            door.next_id += 1;
+        }
+        Ok(door)
+    }
+
+    /// The only visitor, or nobody, is this one.
+    pub(super) fn has_nobody_but(&self, asker: Option<u64>) -> bool {
+        self.forwarded.is_empty() && self.visitors.iter().all(|(visitor, _)| Some(visitor.id) == asker)
     }
 
     /// Lets in whoever waits, unless the kernel says that they may not.

@@ -32,6 +32,13 @@ impl Cells {
         Self { taken, orphans }
     }
 
+    /// On a board that stays ours: these are taken, and there are no orphans.
+    pub(super) fn taken(by: impl IntoIterator<Item = u16>) -> Self {
+        let mut taken = vec![false; usize::from(CELLS_MAX)];
+        by.into_iter().for_each(|cell| taken[usize::from(cell)] = true);
+        Self { taken, orphans: Vec::new() }
+    }
+
     /// The lowest free cell.
     pub(super) fn take(&mut self) -> Option<u16> {
         let free = self.taken.iter().position(|taken| !taken)?;

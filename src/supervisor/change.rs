@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hotline::lifecycle::{Generation, RollOut};
 
-use super::plan::Plan;
+use super::plan::{Plan, Programs};
 use super::preflight::Preflight;
 
 /// One change at a time.
@@ -17,12 +17,40 @@ pub(super) struct Change {
 }
 
 pub(super) enum Stage {
-    /// A child reads the settings.
-    Checking(Preflight),
+    /// A child reads the settings; of an upgrade, the new image itself.
+    Checking { preflight: Preflight, programs: Option<Programs> },
     /// Workers read certificate and key again.
     Certificates(Certificates),
     /// Workers are replaced, one slot after the other.
-    Rolling { roll_out: RollOut, before: Rc<Plan>, changed: Vec<String> },
+    Rolling(Rolling),
+    /// The supervisor is to be replaced as soon as nothing is under way.
+    Gathering { to: Image, until: Instant },
+}
+
+impl Stage {
+    pub(super) fn gathering(to: Image, now: Instant) -> Self {
+        Self::Gathering { to, until: now + GATHER_WITHIN }
+    }
+}
+
+/// A change on its way through the slots.
+pub(super) struct Rolling {
+    pub(super) roll_out: RollOut,
+    pub(super) before: Rc<Plan>,
+    /// To be told at the end.
+    pub(super) what: String,
+    /// No new worker may end badly until this long after the last one became ready. Zero: nobody watches.
+    pub(super) grace: Duration,
+    proven_at: Option<Instant>,
+}
+
+/// The image of the supervisor that goes on.
+#[derive(Clone)]
+pub(super) enum Image {
+    /// Of a new build, which rolls the workers to this plan.
+    Next(Rc<Plan>),
+    /// The one before: the upgrade was taken back.
+    Former { reason: String },
 }
 
 /// Who has still to answer, and who refused.
@@ -39,16 +67,21 @@ impl Change {
 
     pub(super) fn preflight(&self) -> Option<&Preflight> {
         match &self.stage {
-            Stage::Checking(preflight) => Some(preflight),
+            Stage::Checking { preflight, .. } => Some(preflight),
             _ => None,
         }
     }
 
     /// Remembers how a worker ended; only one that was on trial can have ended the change.
     pub(super) fn note_end(&mut self, end: &str) {
-        if matches!(&self.stage, Stage::Rolling { roll_out, .. } if !roll_out.is_undoing()) {
+        if matches!(&self.stage, Stage::Rolling(rolling) if !rolling.roll_out.is_undoing()) {
             self.last_end = Some(end.to_owned());
         }
+    }
+
+    /// New visitors and scrapes would only keep the service from coming to rest.
+    pub(super) fn is_gathering(&self) -> bool {
+        matches!(self.stage, Stage::Gathering { .. })
     }
 
     pub(super) fn last_end(&self) -> &str {
@@ -70,4 +103,17 @@ impl Certificates {
     }
 }
 
+impl Rolling {
+    pub(super) fn new(roll_out: RollOut, before: Rc<Plan>, what: String, grace: Duration) -> Self {
+        Self { roll_out, before, what, grace, proven_at: None }
+    }
+
+    /// Every slot has the change: true when it has also held for the grace period.
+    pub(super) fn has_held(&mut self, now: Instant) -> bool {
+        now >= *self.proven_at.get_or_insert(now + self.grace)
+    }
+}
+
+/// Longer than any worker takes to leave by default.
+const GATHER_WITHIN: Duration = Duration::from_secs(60);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);

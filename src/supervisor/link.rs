@@ -28,9 +28,23 @@ pub(super) enum LinkError {
 
 impl Link {
     pub(super) fn new(ours: OwnedFd, role: Role) -> io::Result<Self> {
+        Self::with(ours, Permits::new(role))
+    }
+
+    /// To a worker that serves since an earlier image of the supervisor.
+    pub(super) fn resume(ours: OwnedFd, role: Role) -> io::Result<Self> {
+        Self::with(ours, Permits::serving(role))
+    }
+
+    fn with(ours: OwnedFd, permits: Permits) -> io::Result<Self> {
         let stream = UnixStream::from(ours);
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, decoder: Decoder::default(), unsent: Vec::new(), permits: Permits::new(role), closed: false })
+        Ok(Self { stream, decoder: Decoder::default(), unsent: Vec::new(), permits, closed: false })
+    }
+
+    /// Nothing is half said or half heard.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.unsent.is_empty() && self.decoder.is_empty() && !self.closed
     }
 
     /// Queues a message. False when the worker has not read for so long that the queue is full.

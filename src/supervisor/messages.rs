@@ -3,9 +3,7 @@ use std::time::{Duration, Instant};
 
 use hotline::lifecycle::{Event, Generation, clock};
 use hotline::telemetry::names;
-use hotline::wire::{
-    AdminCall, AdminReply, BUILD_ID, Confinement, FromWorker, LiveEvent, Role, ToWorker, WIRE_VERSION, Welcome,
-};
+use hotline::wire::{AdminCall, AdminReply, Confinement, FromWorker, LiveEvent, Role, ToWorker, WIRE_VERSION, Welcome};
 
 use super::Supervisor;
 use super::link::LinkError;
@@ -96,12 +94,14 @@ impl Supervisor {
 
     fn on_hello(&mut self, index: usize, of: Generation, wire_version: u16, build_id: &str, role: Role) {
         let slot = &mut self.slots[index];
-        if wire_version != WIRE_VERSION || build_id != BUILD_ID || role != slot.role {
+        // While one build follows another, each worker says what it was started as.
+        let expected = slot.process(of).map_or_else(String::new, |process| process.plan.programs().build_id.clone());
+        if wire_version != WIRE_VERSION || build_id != expected || role != slot.role {
             tracing::error!(
                 slot = slot.name(),
                 wire_version,
                 build_id,
-                expected = BUILD_ID,
+                expected,
                 "the worker beside this supervisor is of another build: install or build all executables together"
             );
             self.feed(index, Event::Foreign { of });
@@ -154,6 +154,7 @@ impl Supervisor {
             Ask::Token { .. } => "token",
             Ask::Stop => "stop",
             Ask::Reload => "reload",
+            Ask::Upgrade => "upgrade",
         };
         metrics::counter!(names::ADMIN_REQUESTS, "command" => name, "outcome" => "taken").increment(1);
         match ask {
@@ -170,6 +171,11 @@ impl Supervisor {
                 tracing::info!(uid, "told to reload");
                 self.admin.wait_longer(visitor, now);
                 self.reload(Some(visitor));
+            }
+            Ask::Upgrade => {
+                tracing::info!(uid, "told to upgrade");
+                self.admin.wait_longer(visitor, now);
+                self.upgrade(Some(visitor));
             }
             Ask::Token { user, ttl_seconds } => {
                 self.forward_command(visitor, AdminCall::MintToken { user, ttl_seconds, requested_by_uid: uid }, now);

@@ -7,6 +7,7 @@ mod admin;
 mod cells;
 mod change;
 mod door;
+mod handover;
 mod inheritance;
 mod link;
 mod listeners;
@@ -20,6 +21,7 @@ pub(crate) mod preflight;
 mod process;
 pub(crate) mod protocol;
 mod reload;
+mod resume;
 mod run_loop;
 mod scrape;
 mod shelter;
@@ -27,6 +29,7 @@ mod slot;
 mod state;
 mod status;
 mod tickets;
+mod upgrade;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -55,6 +58,8 @@ use page::PageDoor;
 use plan::{Plan, Programs};
 use slot::SlotState;
 
+pub(crate) use resume::resume;
+
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
@@ -70,6 +75,8 @@ pub(crate) enum StartError {
     Program { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Tickets(#[from] NoRandomness),
+    #[error("could not take over from an earlier image of the supervisor: {0} (this option is not for hands)")]
+    Handover(#[source] io::Error),
     #[error("could not prepare the supervisor: {0}")]
     Io(#[from] io::Error),
 }
@@ -83,7 +90,9 @@ impl StartError {
             | Self::Ownership(_)
             | Self::Program { .. }
             | Self::State(state::StateError::OpenToOthers { .. }) => ExitCode::BadConfig,
-            Self::State(_) | Self::Bind { .. } | Self::Tickets(_) | Self::Io(_) => ExitCode::TryLater,
+            Self::State(_) | Self::Bind { .. } | Self::Tickets(_) | Self::Handover(_) | Self::Io(_) => {
+                ExitCode::TryLater
+            }
         }
     }
 }
@@ -121,7 +130,7 @@ struct Supervisor {
     stopping: Option<Instant>,
     /// Set when the service must end with an error.
     failure: Option<ExitCode>,
-    _state_lock: Flock<File>,
+    state_lock: Flock<File>,
 }
 
 /// Runs the service until it is told to stop; the exit code is the process's.
@@ -132,6 +141,7 @@ pub(crate) fn run(config: Config, settings_file: Option<PathBuf>) -> Result<Exit
         tracing::warn!("workers.sandbox is \"off\": a worker that is taken over can do all that its account can");
     }
     let mut supervisor = Supervisor::prepare(config, settings_file, inheritance)?;
+    supervisor.start_workers();
     Ok(supervisor.serve())
 }
 
@@ -155,7 +165,7 @@ impl Supervisor {
             None => Board::create(boot_id)?,
         };
         let cells = Cells::beside_orphans(&board, started);
-        let programs = Rc::new(Programs::open(&plan::own_path()?)?);
+        let programs = Rc::new(Programs::open(&plan::own_path()?, BUILD_ID)?);
         let (listeners, address) = listeners::bind_api(&config, &mut inheritance)?;
         let scribe_listener = listeners::bind_scribe(&config, &mut inheritance)?;
         ownership::settle(&config, account.as_ref())?;
@@ -187,7 +197,7 @@ impl Supervisor {
             announced: false,
             stopping: None,
             failure: None,
-            _state_lock: state_lock,
+            state_lock,
             boot_id,
             started,
             board,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use super::door::{VISITORS_MAX, Visit, Visitor};
@@ -38,7 +39,15 @@ pub(super) enum Wanted {
 
 impl PageDoor {
     pub(super) fn open(bind: SocketAddr, now: Instant) -> io::Result<Self> {
-        let listener = TcpListener::bind(bind)?;
+        Self::with(TcpListener::bind(bind)?, 0, now)
+    }
+
+    /// The door of an earlier image of the supervisor. Numbers of scrapes go on: answers to old ones are not mistaken.
+    pub(super) fn resume(listener: OwnedFd, scrapes: u64, now: Instant) -> io::Result<Self> {
+        Self::with(TcpListener::from(listener), scrapes, now)
+    }
+
+    fn with(listener: TcpListener, scrapes: u64, now: Instant) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         Ok(Self {
@@ -48,9 +57,14 @@ impl PageDoor {
             next_id: 1,
             scrape: None,
             waiting: Vec::new(),
-            scrapes: 0,
+            scrapes,
             scraped_at: now,
         })
+    }
+
+    /// Nobody is inside and nothing is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.visitors.is_empty() && !self.is_awaited()
     }
 
     /// Somebody waits for the page, so deadlines must be noticed soon.

@@ -118,6 +118,7 @@ impl Supervisor {
         slot.last_end = end;
         if code != Some(ExitCode::Clean as i32) {
             self.board.bump_everything();
+            self.ended_badly(index, &process.plan);
         }
         self.merged.retire(&name, of);
         self.no_longer_owed(process.slot.cell);

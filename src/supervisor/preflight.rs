@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) build_id: String,
-    pub(crate) wire_version: u16,
+    /// `wire::COMMON_GROUND` of the program that answers.
+    pub(crate) common_ground: u64,
     /// The settings, or all that is wrong with them.
     pub(crate) verdict: Result<Config, String>,
 }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use hotline::board::Board;
 use hotline::lifecycle::Generation;
 use hotline::sys::sandbox::Account;
-use hotline::sys::{self, Pidfd, Spawned};
+use hotline::sys::{self, Berth, Pidfd, Spawned};
 use hotline::wire::{Role, Slot};
 
+use super::handover::{Luggage, ProcessRecord};
 use super::link::Link;
 use super::plan::Plan;
 
@@ -65,6 +66,43 @@ impl Process {
             listens_to: if slot.role == Role::Api { vec![slot.index] } else { Vec::new() },
             complaint: None,
             beat: (0, started),
+        })
+    }
+
+    /// For another image of the supervisor.
+    pub(super) fn record(&self, now: Instant) -> ProcessRecord {
+        let age = now.saturating_duration_since(self.started);
+        ProcessRecord {
+            generation: self.generation,
+            cell: self.slot.cell,
+            pid: self.pid,
+            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            listeners: self.listeners,
+            listens_to: self.listens_to.clone(),
+            control: Berth::of(&self.link),
+        }
+    }
+
+    /// A worker that serves since an earlier image of the supervisor. It is still our child.
+    pub(super) fn resume(
+        record: ProcessRecord,
+        (role, index): (Role, u16),
+        plan: &Rc<Plan>,
+        luggage: &Luggage,
+        now: Instant,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            generation: record.generation,
+            slot: Slot { role, index, cell: record.cell },
+            pid: record.pid,
+            pidfd: Pidfd::of_child(record.pid)?,
+            link: Link::resume(luggage.copy(record.control)?, role)?,
+            started: now.checked_sub(Duration::from_millis(record.age_ms)).unwrap_or(now),
+            plan: Rc::clone(plan),
+            listeners: record.listeners,
+            listens_to: record.listens_to,
+            complaint: None,
+            beat: (0, now),
         })
     }
 

@@ -14,6 +14,8 @@ pub(crate) enum Ask {
     },
     /// As SIGHUP; answered when it is done or taken back.
     Reload,
+    /// Go on as the build that is installed now; answered when it is done or taken back.
+    Upgrade,
     /// As SIGTERM.
     Stop,
 }
@@ -65,6 +67,9 @@ pub(crate) struct WorkerStatus {
     pub(crate) pid: Option<u32>,
     pub(crate) phase: String,
     pub(crate) generation: u32,
+    /// The build of this worker; another than the supervisor's only while one follows the other.
+    #[serde(default)]
+    pub(crate) build: String,
     pub(crate) restarts: u64,
     pub(crate) uptime_seconds: u64,
     pub(crate) connections: u64,

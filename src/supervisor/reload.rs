@@ -4,37 +4,45 @@
 //! something changed, they are replaced one slot after the other, each only when its successor serves;
 //! the first that fails takes the whole change back. What cannot change in a running service is refused.
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hotline::config::Config;
 use hotline::lifecycle::{Event, Generation, RollOut, Step};
 use hotline::telemetry::names;
-use hotline::wire::{Role, ToWorker};
+use hotline::wire::{BUILD_ID, Role, ToWorker};
 
 use super::Supervisor;
-use super::change::{Certificates, Change, Stage};
-use super::preflight::Preflight;
+use super::change::{Certificates, Change, Image, Rolling, Stage};
+use super::plan::{Plan, Programs};
+use super::preflight::{Preflight, Report};
 use super::protocol::Told;
 
 impl Supervisor {
     /// SIGHUP, or a visitor of the admin socket.
     pub(super) fn reload(&mut self, asked_by: Option<u64>) {
-        let now = Instant::now();
-        let busy = match (&self.change, self.stopping, self.announced) {
+        if let Some(reason) = self.is_busy() {
+            return self.refuse(asked_by, reason);
+        }
+        self.notify.reloading();
+        tracing::info!("reading the settings again");
+        self.check(asked_by, None);
+    }
+
+    /// Why no change can begin now.
+    pub(super) fn is_busy(&self) -> Option<&'static str> {
+        match (&self.change, self.stopping, self.announced) {
             (Some(_), _, _) => Some("another change is under way"),
             (_, Some(_), _) => Some("the service is stopping"),
             (_, _, false) => Some("the service is still starting"),
             _ => None,
-        };
-        if let Some(reason) = busy {
-            return self.refuse(asked_by, reason);
         }
-        self.notify.reloading();
-        match Preflight::start(&self.plan.programs().own, self.settings_file.as_deref(), now) {
-            Ok(preflight) => {
-                tracing::info!("reading the settings again");
-                self.change = Some(Change::new(asked_by, Stage::Checking(preflight)));
-            }
+    }
+
+    /// Has the settings read by a child: of these programs if they are to follow, else of our own.
+    pub(super) fn check(&mut self, asked_by: Option<u64>, programs: Option<Programs>) {
+        let reader = programs.as_ref().map_or(&self.plan.programs().own, |programs| &programs.own);
+        match Preflight::start(reader, self.settings_file.as_deref(), Instant::now()) {
+            Ok(preflight) => self.change = Some(Change::new(asked_by, Stage::Checking { preflight, programs })),
             Err(error) => self.conclude(asked_by, Err(format!("could not start the reader of settings: {error}"))),
         }
     }
@@ -49,24 +57,24 @@ impl Supervisor {
 
     /// The child that reads the settings said something, or time has passed.
     pub(super) fn hear_preflight(&mut self, now: Instant) {
-        let Some(Change { stage: Stage::Checking(preflight), asked_by, .. }) = &mut self.change else { return };
-        let asked_by = *asked_by;
+        let Some(Change { stage: Stage::Checking { preflight, programs }, asked_by, .. }) = &mut self.change else {
+            return;
+        };
         let Some(heard) = preflight.hear(now) else { return };
+        let (asked_by, programs) = (*asked_by, programs.take());
         // The child is done; so is this stage.
         self.change = None;
-        match heard.and_then(|report| report.verdict) {
-            Ok(config) => self.apply(asked_by, config, now),
-            Err(reason) => self.conclude(asked_by, Err(reason)),
+        match (heard, programs) {
+            (Ok(report), Some(programs)) => self.prepare_upgrade(asked_by, report, programs, now),
+            (Ok(Report { verdict: Ok(config), .. }), None) => self.apply(asked_by, config, now),
+            (Ok(Report { verdict: Err(reason), .. }), None) | (Err(reason), _) => self.conclude(asked_by, Err(reason)),
         }
     }
 
     fn apply(&mut self, asked_by: Option<u64>, config: Config, now: Instant) {
         let changed = differences(&self.plan.config, &config);
-        let fixed: Vec<&str> =
-            FIXED.iter().copied().filter(|key| changed.iter().any(|changed| changed == key)).collect();
-        if !fixed.is_empty() {
-            let what = fixed.join(", ");
-            return self.conclude(asked_by, Err(format!("{what}: cannot change while the service runs; restart it")));
+        if let Some(reason) = needs_restart(&changed) {
+            return self.conclude(asked_by, Err(reason));
         }
         let stage = if changed.is_empty() {
             Stage::Certificates(self.ask_for_certificates(now))
@@ -75,13 +83,18 @@ impl Supervisor {
             let after = Rc::new(self.plan.with_config(config));
             let before = std::mem::replace(&mut self.plan, after);
             self.be_patient();
-            // The log last: everybody else finds it as it was.
-            let mut order: Vec<usize> = (0..self.slots.len()).collect();
-            order.sort_by_key(|index| self.slots[*index].role);
-            Stage::Rolling { roll_out: RollOut::over(order), before, changed }
+            let what = format!("changed {}", changed.join(", "));
+            Stage::Rolling(Rolling::new(self.roll_out(), before, what, Duration::ZERO))
         };
         self.change = Some(Change::new(asked_by, stage));
         self.advance_change(now);
+    }
+
+    /// The log last: everybody else finds it as it was.
+    pub(super) fn roll_out(&self) -> RollOut {
+        let mut order: Vec<usize> = (0..self.slots.len()).collect();
+        order.sort_by_key(|index| self.slots[*index].role);
+        RollOut::over(order)
     }
 
     fn ask_for_certificates(&mut self, now: Instant) -> Certificates {
@@ -106,11 +119,27 @@ impl Supervisor {
 
     /// A slot's roll ended. A failure takes the settings back at once: the next spawn is of the old kind.
     pub(super) fn rolled(&mut self, index: usize, succeeded: bool) {
-        let Some(Change { stage: Stage::Rolling { roll_out, before, .. }, .. }) = &mut self.change else { return };
-        roll_out.rolled(index, succeeded);
-        if roll_out.is_undoing() && !Rc::ptr_eq(&self.plan, before) {
+        let Some(Change { stage: Stage::Rolling(rolling), .. }) = &mut self.change else { return };
+        rolling.roll_out.rolled(index, succeeded);
+        self.take_back_if_undone(index);
+    }
+
+    /// A worker of the changed kind ended badly. If it was to hold for a while, that takes the change back, too.
+    pub(super) fn ended_badly(&mut self, index: usize, of: &Rc<Plan>) {
+        let is_of_new_kind = Rc::ptr_eq(of, &self.plan);
+        let Some(Change { stage: Stage::Rolling(rolling), .. }) = &mut self.change else { return };
+        if is_of_new_kind && !rolling.grace.is_zero() {
+            rolling.roll_out.undo();
+            self.take_back_if_undone(index);
+        }
+    }
+
+    /// The next spawn is of the old kind.
+    fn take_back_if_undone(&mut self, index: usize) {
+        let Some(Change { stage: Stage::Rolling(rolling), .. }) = &self.change else { return };
+        if rolling.roll_out.is_undoing() && !Rc::ptr_eq(&self.plan, &rolling.before) {
             tracing::error!(slot = self.slots[index].name(), "the change failed here; taking it back");
-            self.plan = Rc::clone(before);
+            self.plan = Rc::clone(&rolling.before);
             self.be_patient();
         }
     }
@@ -125,7 +154,8 @@ impl Supervisor {
         self.hear_preflight(now);
         while let Some(change) = &mut self.change {
             let outcome = match &mut change.stage {
-                Stage::Checking(_) => return,
+                Stage::Checking { .. } => return,
+                Stage::Gathering { .. } => return self.leave_when_at_rest(now),
                 Stage::Certificates(certificates) => {
                     let living = |(index, of): &(usize, Generation)| self.slots[*index].life.phase_of(*of).is_some();
                     certificates.owed.retain(living);
@@ -138,14 +168,22 @@ impl Supervisor {
                         (true, refused) => Err(refused.join("; ")),
                     }
                 }
-                Stage::Rolling { roll_out, changed, .. } => match roll_out.step() {
+                Stage::Rolling(rolling) => match rolling.roll_out.step() {
                     Step::Wait => return,
                     Step::Roll(slot) => {
                         self.feed(slot, Event::Roll);
                         continue;
                     }
-                    Step::Over { succeeded: true } => Ok(format!("changed {}", changed.join(", "))),
-                    Step::Over { succeeded: false } => Err(format!("everything is as it was: {}", change.last_end())),
+                    Step::Over { succeeded: true } if !rolling.has_held(now) => return,
+                    Step::Over { succeeded: true } => Ok(std::mem::take(&mut rolling.what)),
+                    Step::Over { succeeded: false } => {
+                        let reason = format!("everything is as it was: {}", change.last_end());
+                        if self.plan.programs().build_id != BUILD_ID {
+                            change.stage = Stage::gathering(Image::Former { reason }, now);
+                            continue;
+                        }
+                        Err(reason)
+                    }
                 },
             };
             let asked_by = change.asked_by;
@@ -158,12 +196,12 @@ impl Supervisor {
     pub(super) fn conclude(&mut self, asked_by: Option<u64>, outcome: Result<String, String>) {
         let told = match outcome {
             Ok(what) => {
-                tracing::info!(what, "reloaded");
+                tracing::info!(what, "done");
                 metrics::counter!(names::CHANGES, "outcome" => "done").increment(1);
                 Told::Changed { what }
             }
             Err(reason) => {
-                tracing::error!(reason, "not reloaded; everything is as it was");
+                tracing::error!(reason, "not done; everything is as it was");
                 metrics::counter!(names::CHANGES, "outcome" => "failed").increment(1);
                 Told::Refused { reason }
             }
@@ -177,14 +215,21 @@ impl Supervisor {
     }
 
     /// Deadlines of the current settings, from now on.
-    fn be_patient(&mut self) {
+    pub(super) fn be_patient(&mut self) {
         let patience = self.plan.patience();
         self.slots.iter_mut().for_each(|slot| slot.life.set_patience(patience));
     }
 }
 
+/// What has changed and cannot in a running service.
+pub(super) fn needs_restart(changed: &[String]) -> Option<String> {
+    let fixed: Vec<&str> = FIXED.iter().copied().filter(|key| changed.iter().any(|changed| changed == key)).collect();
+    let what = fixed.join(", ");
+    (!fixed.is_empty()).then(|| format!("{what}: cannot change while the service runs; restart it"))
+}
+
 /// `section.key` of every setting that differs.
-fn differences(old: &Config, new: &Config) -> Vec<String> {
+pub(super) fn differences(old: &Config, new: &Config) -> Vec<String> {
     let flat = |config: &Config| {
         let value = serde_json::to_value(config).unwrap_or_default();
         let sections = value.as_object().cloned().unwrap_or_default();

@@ -39,12 +39,16 @@ struct Woken {
 }
 
 impl Supervisor {
-    /// Until every worker has left for good.
-    pub(super) fn serve(&mut self) -> ExitCode {
+    /// Fills every slot.
+    pub(super) fn start_workers(&mut self) {
         self.notify.say("STATUS=starting the workers");
         for index in 0..self.slots.len() {
             self.feed(index, Event::Start);
         }
+    }
+
+    /// Until every worker has left for good.
+    pub(super) fn serve(&mut self) -> ExitCode {
         loop {
             let woken = self.wait();
             let now = Instant::now();
@@ -186,11 +190,13 @@ impl Supervisor {
 
     fn sources(&self) -> Vec<(Source, BorrowedFd<'_>, PollFlags)> {
         let mut sources = vec![(Source::Signals, self.signals.as_fd(), PollFlags::POLLIN)];
-        // A full house does not listen: a connection that is not accepted would wake the loop for ever.
-        if self.admin.visitors.len() < VISITORS_MAX {
+        // A full house does not listen: a connection that is not accepted would wake the loop for ever. Nor does one
+        // that is about to move: whoever knocks now is let in by the next image.
+        let is_open = !self.is_gathering();
+        if is_open && self.admin.visitors.len() < VISITORS_MAX {
             sources.push((Source::Admin, self.admin.listener.as_fd(), PollFlags::POLLIN));
         }
-        if self.page.visitors.len() < VISITORS_MAX {
+        if is_open && self.page.visitors.len() < VISITORS_MAX {
             sources.push((Source::Page, self.page.listener.as_fd(), PollFlags::POLLIN));
         }
         let direction = |writes| if writes { PollFlags::POLLOUT } else { PollFlags::POLLIN };

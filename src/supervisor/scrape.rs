@@ -36,7 +36,7 @@ impl Supervisor {
             }
         }
         self.scrape_if_wanted(now);
-        if now.saturating_duration_since(self.page.scraped_at) >= SCRAPE_EVERY {
+        if !self.is_gathering() && now.saturating_duration_since(self.page.scraped_at) >= SCRAPE_EVERY {
             self.begin_scrape(now);
             self.recorder.upkeep();
         }

@@ -1,4 +1,6 @@
 //! A slot and the processes that live in it: mostly one, two while one follows the other.
+use std::io;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hotline::board::Board;
@@ -6,7 +8,8 @@ use hotline::config::Workers;
 use hotline::lifecycle::{Event, Generation, Phase, Restart, SlotLife, Succession, Vacancy};
 use hotline::wire::{Confinement, Role};
 
-use super::plan::patience;
+use super::handover::{Luggage, SlotStateRecord};
+use super::plan::{Plan, patience};
 use super::process::Process;
 
 /// A place for a worker: it keeps its name, its listener and its history whoever lives in it.
@@ -29,19 +32,57 @@ impl SlotState {
     pub(super) fn new(role: Role, index: u16, workers: &Workers, seed: u64) -> Self {
         let first = Duration::from_millis(workers.backoff_first_ms);
         let max = Duration::from_millis(workers.backoff_max_ms);
-        // The log has one writer; everybody else is replaced without a gap.
-        let succession = if role == Role::Scribe { Succession::InTurn } else { Succession::Overlap };
         let restart = Restart::new(first, max, seed ^ (u64::from(index) << 8 | role as u64));
         Self {
             role,
             index,
-            life: SlotLife::new(succession, patience(workers), restart),
+            life: SlotLife::new(succession(role), patience(workers), restart),
             processes: Vec::new(),
             restarts: 0,
             last_end: String::new(),
             confinement: None,
             idle_since: None,
         }
+    }
+
+    /// For another image of the supervisor; nothing while the slot is not at rest.
+    pub(super) fn record(&self, now: Instant) -> Option<SlotStateRecord> {
+        let (life, serves) = (self.life.record(now)?, self.life.is_serving());
+        let rest = match self.processes.as_slice() {
+            [] => !serves,
+            [one] => serves && one.link.is_between_messages() && one.pidfd.is_running(),
+            _ => false,
+        };
+        rest.then(|| SlotStateRecord {
+            role: self.role,
+            index: self.index,
+            life,
+            restarts: self.restarts,
+            last_end: self.last_end.clone(),
+            confinement: self.confinement,
+            process: self.processes.first().map(|process| process.record(now)),
+        })
+    }
+
+    /// As it was in an earlier image of the supervisor.
+    pub(super) fn resume(
+        record: SlotStateRecord,
+        plan: &Rc<Plan>,
+        luggage: &Luggage,
+        now: Instant,
+    ) -> io::Result<Self> {
+        let (role, index) = (record.role, record.index);
+        let process = record.process.map(|process| Process::resume(process, (role, index), plan, luggage, now));
+        Ok(Self {
+            role,
+            index,
+            life: SlotLife::resume(record.life, succession(role), plan.patience(), now),
+            processes: process.transpose()?.into_iter().collect(),
+            restarts: record.restarts,
+            last_end: record.last_end,
+            confinement: record.confinement,
+            idle_since: None,
+        })
     }
 
     /// `api-0`: what operators call it.
@@ -102,6 +143,11 @@ impl SlotState {
             (None, _) => "draining",
         }
     }
+}
+
+/// The log has one writer; everybody else is replaced without a gap.
+fn succession(role: Role) -> Succession {
+    if role == Role::Scribe { Succession::InTurn } else { Succession::Overlap }
 }
 
 pub(super) fn name_of(phase: Phase) -> &'static str {

@@ -51,6 +51,7 @@ impl Supervisor {
             pid: process.map(|process| process.pid),
             phase: phase.to_owned(),
             generation: process.map_or(0, |process| process.generation),
+            build: process.map_or_else(String::new, |process| process.plan.programs().build_id.clone()),
             restarts: slot.restarts,
             uptime_seconds: uptime.unwrap_or_default().as_secs(),
             connections: count(|cell| cell.connections().load(Ordering::Relaxed)),

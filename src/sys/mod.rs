@@ -6,6 +6,7 @@ mod limits;
 mod net;
 mod ofd_lock;
 mod process;
+mod reexec;
 pub mod sandbox;
 mod spawn;
 mod words;
@@ -19,5 +20,6 @@ pub use limits::{
 pub use net::{listen_tcp_reuseport, listen_unix, pair, peer_uid, reserve_port};
 pub use ofd_lock::{OfdGuard, OfdLock};
 pub use process::{Ended, Pidfd, Signal, Signals, set_name};
+pub use reexec::{Berth, become_program, from_memory, in_memory};
 pub use spawn::{BOARD_FD, CONTROL_FD, LISTENER_FD, Program, Spawned, inherited, is_socket, spawn, spawn_with};
 pub use words::SharedWords;

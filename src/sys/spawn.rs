@@ -49,6 +49,21 @@ impl Program {
         let name = path.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
         Ok(Self { file, name: CString::new(name)? })
     }
+
+    /// An executable that another image of this process held open.
+    pub fn held(fd: OwnedFd, name: &str) -> io::Result<Self> {
+        Ok(Self { file: File::from(fd), name: CString::new(name)? })
+    }
+
+    pub(super) fn name(&self) -> &CString {
+        &self.name
+    }
+}
+
+impl AsFd for Program {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
 }
 
 /// Starts `program` with `handed[i]` as its descriptor 3 + i, standard streams as ours, and nothing else; under
@@ -99,7 +114,7 @@ pub fn spawn_with(
     }
 }
 
-fn pointers<'a>(strings: impl IntoIterator<Item = &'a CString>) -> Vec<*const libc::c_char> {
+pub(super) fn pointers<'a>(strings: impl IntoIterator<Item = &'a CString>) -> Vec<*const libc::c_char> {
     strings.into_iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
 }
 
@@ -155,6 +170,11 @@ fn duplicate_above(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
 }
 
 impl Pidfd {
+    /// A child of an earlier image of this process.
+    pub fn of_child(pid: u32) -> io::Result<Self> {
+        Self::open(Pid::from_raw(pid.cast_signed()))
+    }
+
     /// A stable name for a child that was just made and not yet waited for.
     fn open(pid: Pid) -> io::Result<Self> {
         // SAFETY: pidfd_open takes a pid and flags and returns a new descriptor or an error.

@@ -6,16 +6,20 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use serde::{Deserialize, Serialize};
+
 use super::names::STATES;
 use super::snapshot::{Family, Sample, Snapshot};
 
 /// What every slot counts, over the lives of its workers.
-#[derive(Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Merged {
+    /// What earlier images of the supervisor counted.
+    own_past: Snapshot,
     slots: BTreeMap<String, SlotMetrics>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct SlotMetrics {
     /// Sums of the dead.
     past: Snapshot,
@@ -39,11 +43,19 @@ impl Merged {
         }
     }
 
+    /// This image of the supervisor ends: what it counted goes on in the next.
+    pub fn retire_own(&mut self, mut own: Snapshot) {
+        own.families.retain(|_, family| family.kind.is_cumulative());
+        add(&mut self.own_past, &own);
+    }
+
     /// The Prometheus text of everything, with `own` (the supervisor's, unlabelled) first.
     pub fn render(&self, own: &Snapshot) -> String {
         let mut families: BTreeMap<String, Vec<(&str, Family)>> = BTreeMap::new();
-        for (name, family) in &own.families {
-            families.entry(name.clone()).or_default().push(("", family.clone()));
+        let mut all_own = self.own_past.clone();
+        add(&mut all_own, own);
+        for (name, family) in all_own.families {
+            families.entry(name).or_default().push(("", family));
         }
         for (slot, metrics) in &self.slots {
             let mut sum = metrics.past.clone();
@@ -137,6 +149,18 @@ mod tests {
         let page = merged.render(&Snapshot::default());
         assert!(page.contains("open{slot=\"api-0\"} 7"), "{page}");
         assert!(page.contains(&format!("{}{{slot=\"api-0\"}} 20", STATES[0])), "{page}");
+    }
+
+    #[test]
+    fn what_an_earlier_image_counted_still_counts() {
+        let mut merged = Merged::default();
+        merged.update("api-0", 1, snapshot(2, 1));
+        merged.retire_own(snapshot(5, 3));
+        let json = serde_json::to_string(&merged).unwrap();
+        let next: Merged = serde_json::from_str(&json).unwrap();
+        let page = next.render(&snapshot(1, 4));
+        assert!(page.contains("r_total{status=\"200\"} 6\n") && page.contains("open 4\n"), "{page}");
+        assert!(page.contains("r_total{slot=\"api-0\",status=\"200\"} 2\n"), "{page}");
     }
 
     #[test]

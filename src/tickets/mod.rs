@@ -8,5 +8,5 @@ mod rotation;
 mod sealer;
 
 pub use keys::{EARLIER_KEYS, KEY_NAME_BYTES, NoRandomness, TicketKey, TicketKeys};
-pub use rotation::{PERIODS_PER_LIFETIME, Rotation};
+pub use rotation::{PERIODS_PER_LIFETIME, Rotation, RotationRecord};
 pub use sealer::{Refusal, Sealer};

@@ -5,6 +5,8 @@
 //! opens nowhere, because its key is gone: that is what bounds the loss if a worker's memory is read.
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::keys::{EARLIER_KEYS, NoRandomness, TicketKeys};
 
 /// The keys of this moment and the moment of the next ones.
@@ -14,11 +16,35 @@ pub struct Rotation {
     due: Instant,
 }
 
+/// The keys and the schedule, on their way to another image of the supervisor.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct RotationRecord {
+    keys: TicketKeys,
+    period_ms: u64,
+    due_in_ms: u64,
+}
+
 impl Rotation {
     /// `lifetime` is what callers are told: how long a ticket can be used.
     pub fn start(lifetime: Duration, now: Instant) -> Result<Self, NoRandomness> {
         let period = lifetime / PERIODS_PER_LIFETIME;
         Ok(Self { keys: TicketKeys::random()?, period, due: now + period })
+    }
+
+    /// Goes on with the keys of an earlier image of the supervisor.
+    pub fn resume(record: RotationRecord, now: Instant) -> Self {
+        let period = Duration::from_millis(record.period_ms).max(Duration::from_millis(1));
+        Self { keys: record.keys, period, due: now + Duration::from_millis(record.due_in_ms) }
+    }
+
+    /// For the next image of the supervisor.
+    pub fn record(&self, now: Instant) -> RotationRecord {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        RotationRecord {
+            keys: self.keys.clone(),
+            period_ms: ms(self.period),
+            due_in_ms: ms(self.due.saturating_duration_since(now)),
+        }
     }
 
     pub fn keys(&self) -> &TicketKeys {

@@ -87,6 +87,11 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Every byte that has come belonged to a message that was taken.
+    pub fn is_empty(&self) -> bool {
+        self.taken == self.buffer.len()
+    }
+
     /// The next whole message, if its last byte has come.
     #[allow(clippy::should_implement_trait)] // an iterator cannot give messages of the caller's choice
     pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {

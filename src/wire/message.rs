@@ -171,8 +171,9 @@ pub enum AdminReply {
 /// From a worker to the scribe.
 #[derive(Serialize, Deserialize)]
 pub enum ToScribe {
-    /// First frame on a connection: who writes. `source` is `<role>-<index>@<boot_id>.<generation>`.
-    Open { wire_version: u16, build_id: String, source: String },
+    /// First frame on a connection: who writes, and whether scribe and writer mean the same by a record (while one
+    /// build follows another they may be of two). `source` is `<role>-<index>@<boot_id>.<generation>`.
+    Open { wire_version: u16, common_ground: u64, source: String },
     /// Events with consecutive numbers; the first is `first_number`. Numbers start at 1 for a source.
     Append { first_number: u64, events: Vec<crate::audit::Event> },
 }

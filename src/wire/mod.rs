@@ -4,13 +4,15 @@
 mod frame;
 mod message;
 mod permit;
+mod skew;
 
 pub use frame::{Decoder, FRAME_BYTES_MAX, FrameError, decode, encode, read, write};
 pub use message::*;
 pub use permit::{Kind, Permits, Stage, Violation, keys_of};
+pub use skew::COMMON_GROUND;
 
 /// Changes whenever a message changes its shape; a worker of another version is refused.
-pub const WIRE_VERSION: u16 = 3;
+pub const WIRE_VERSION: u16 = 4;
 
 /// Names the build on both sides of exec: package version and commit.
 pub const BUILD_ID: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("HOTLINE_BUILD_COMMIT"));

@@ -63,6 +63,11 @@ impl Permits {
         Self { role, stage: Stage::Unknown, used: HashMap::new() }
     }
 
+    /// A worker that said Ready to an earlier image of the supervisor.
+    pub fn serving(role: Role) -> Self {
+        Self { stage: Stage::Serving, ..Self::new(role) }
+    }
+
     pub fn stage(&self) -> Stage {
         self.stage
     }

@@ -1,12 +1,14 @@
 //! The harness: starts the real supervisor on free ports, speaks to it as a client would, and on
 //! failure prints what every process logged.
 mod http;
+mod installation;
 mod notify;
 mod service;
 mod systemd;
 mod wait;
 
 pub use http::{Answer, Client, Request};
+pub use installation::Installation;
 pub use notify::ServiceManager;
 pub use service::{Hotline, Role, binaries, models, repository, sample_call, signal};
 pub use systemd::Machine;

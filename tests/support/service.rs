@@ -123,13 +123,14 @@ impl Hotline {
 
     /// Runs the command line against this product.
     pub fn command(&self, args: &[&str]) -> Output {
-        Command::new(binaries().join("hotline"))
-            .args(args)
-            .arg("--config")
-            .arg(self.folder.path().join("hotline.toml"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+        self.command_in_background(args).wait_with_output().unwrap()
+    }
+
+    /// As `command`, for what takes its time.
+    pub fn command_in_background(&self, args: &[&str]) -> Child {
+        let mut command = Command::new(binaries().join("hotline"));
+        command.args(args).arg("--config").arg(self.folder.path().join("hotline.toml")).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     pub fn status(&self) -> serde_json::Value {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::wire::{self, BUILD_ID, Decoder, FrameError, FromScribe, ToScribe, WIRE_VERSION};
+use crate::wire::{self, COMMON_GROUND, Decoder, FrameError, FromScribe, ToScribe, WIRE_VERSION};
 
 pub(super) struct Connection {
     stream: UnixStream,
@@ -38,7 +38,7 @@ impl Connection {
         socket.set_nonblocking(true)?;
         socket.connect(&SockAddr::unix(path)?)?;
         let open =
-            ToScribe::Open { wire_version: WIRE_VERSION, build_id: BUILD_ID.to_owned(), source: source.to_owned() };
+            ToScribe::Open { wire_version: WIRE_VERSION, common_ground: COMMON_GROUND, source: source.to_owned() };
         Ok(Self {
             stream: UnixStream::from(std::os::fd::OwnedFd::from(socket)),
             decoder: Decoder::default(),

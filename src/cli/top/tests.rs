@@ -18,6 +18,7 @@ fn worker(slot: &str, phase: &str, restarts: u64, last_end: &str) -> WorkerStatu
         pid: (phase != "waiting").then_some(4_711),
         phase: phase.to_owned(),
         generation: restarts as u32 + 1,
+        build: String::new(),
         restarts,
         uptime_seconds: if phase == "waiting" { 0 } else { 75 / (restarts + 1) },
         connections: 3,

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use hotline::audit::{Batch, Event};
-use hotline::wire::{self, BUILD_ID, Decoder, FrameError, FromScribe, ToScribe, WIRE_VERSION};
+use hotline::wire::{self, COMMON_GROUND, Decoder, FrameError, FromScribe, ToScribe, WIRE_VERSION};
 
 pub(crate) struct Visitor {
     stream: UnixStream,
@@ -28,8 +28,8 @@ pub(crate) enum Left {
     Io(#[from] io::Error),
     #[error("not our protocol: {0}")]
     Frame(#[from] FrameError),
-    #[error("of another build: {0}")]
-    OtherBuild(String),
+    #[error("of a build that means something else by a record (wire version {0})")]
+    NoCommonGround(u16),
     #[error("not our protocol: {0}")]
     Violation(&'static str),
     #[error("does not read its acknowledgements")]
@@ -81,9 +81,9 @@ impl Visitor {
         durable: &impl Fn(&str) -> u64,
     ) -> Result<(), Left> {
         match (message, self.source.clone()) {
-            (ToScribe::Open { wire_version, build_id, source }, None) => {
-                if wire_version != WIRE_VERSION || build_id != BUILD_ID {
-                    return Err(Left::OtherBuild(build_id.chars().take(64).collect()));
+            (ToScribe::Open { wire_version, common_ground, source }, None) => {
+                if wire_version != WIRE_VERSION || common_ground != COMMON_GROUND {
+                    return Err(Left::NoCommonGround(wire_version));
                 }
                 if !is_source(&source) || boot(&source) != Some(&self.boot) {
                     return Err(Left::Violation("not a source of this start of the service"));

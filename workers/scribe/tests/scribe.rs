@@ -12,7 +12,7 @@ use hotline::audit::{
 };
 use hotline::board::Board;
 use hotline::config::{Acknowledge, Audit};
-use hotline::wire::{self, BUILD_ID, FromScribe, KeyBytes, ToScribe, WIRE_VERSION};
+use hotline::wire::{self, COMMON_GROUND, FromScribe, KeyBytes, ToScribe, WIRE_VERSION};
 use hotline_scribe::{Desk, Stop};
 
 /// What the supervisor keeps across the scribe's lives.
@@ -137,7 +137,7 @@ fn every_acknowledged_record_is_in_the_log_once_whatever_happens_to_scribes() {
 fn what_was_sent_before_the_wish_to_leave_is_written() {
     let house = House::new();
     let mut stream = UnixStream::connect(house.folder.path().join("scribe.sock")).unwrap();
-    open(&mut stream, BUILD_ID);
+    open(&mut stream, COMMON_GROUND);
     let events: Vec<_> = (0..5).map(|_| event("case.close")).collect();
     wire::write(&mut stream, &ToScribe::Append { first_number: 1, events }).unwrap();
     drop(stream);
@@ -183,20 +183,20 @@ fn who_does_not_keep_to_the_protocol_is_left_and_the_others_are_served() {
             while let Ok(Some(_)) = wire::read::<FromScribe>(&mut stream) {}
         };
         ends(&|stream| stream.write_all(&[0xff; 64]).unwrap());
-        ends(&|stream| open(stream, "another build"));
+        ends(&|stream| open(stream, COMMON_GROUND + 1));
         ends(&|stream| append(stream, 1, event("case.read")));
-        ends(&|stream| (0..2).for_each(|_| open(stream, BUILD_ID)));
+        ends(&|stream| (0..2).for_each(|_| open(stream, COMMON_GROUND)));
         ends(&|stream| {
-            open(stream, BUILD_ID);
+            open(stream, COMMON_GROUND);
             append(stream, 0, event("case.read"));
         });
         ends(&|stream| {
-            open(stream, BUILD_ID);
+            open(stream, COMMON_GROUND);
             append(stream, 1, event(&"long".repeat(100)));
         });
-        ends(&|stream| open_as(stream, BUILD_ID, "api-9@00000000000000bb.1"));
+        ends(&|stream| open_as(stream, COMMON_GROUND, "api-9@00000000000000bb.1"));
         ends(&|stream| {
-            open_as(stream, BUILD_ID, "api-8@00000000000000aa.1");
+            open_as(stream, COMMON_GROUND, "api-8@00000000000000aa.1");
             append(stream, 1, event("case.read"));
             append(stream, 3, event("case.read"));
         });
@@ -216,13 +216,12 @@ fn without_its_descriptors_it_says_why_and_is_not_started_again() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("hotline serve"));
 }
 
-fn open(stream: &mut UnixStream, build_id: &str) {
-    open_as(stream, build_id, "api-9@00000000000000aa.1");
+fn open(stream: &mut UnixStream, common_ground: u64) {
+    open_as(stream, common_ground, "api-9@00000000000000aa.1");
 }
 
-fn open_as(stream: &mut UnixStream, build_id: &str, source: &str) {
-    let (build_id, source) = (build_id.to_owned(), source.to_owned());
-    let open = ToScribe::Open { wire_version: WIRE_VERSION, build_id, source };
+fn open_as(stream: &mut UnixStream, common_ground: u64, source: &str) {
+    let open = ToScribe::Open { wire_version: WIRE_VERSION, common_ground, source: source.to_owned() };
     // It may have been ended already.
     let _ = wire::write(stream, &open);
 }

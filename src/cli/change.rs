@@ -1,4 +1,4 @@
-//! `hotline reload`: asks for it and waits for the outcome.
+//! `hotline reload` and `hotline upgrade`: ask for a change of the running service and wait for the outcome.
 use std::process::ExitCode as Code;
 
 use anyhow::bail;
@@ -8,8 +8,8 @@ use super::admin;
 use super::output::print;
 use crate::supervisor::protocol::{Ask, Told};
 
-pub(super) fn ask(config: &Config, json: bool) -> anyhow::Result<Code> {
-    match admin::change(&config.paths.run_dir, &Ask::Reload)? {
+pub(super) fn ask(config: &Config, change: &Ask, json: bool) -> anyhow::Result<Code> {
+    match admin::change(&config.paths.run_dir, change)? {
         Told::Changed { what } => {
             print(&if json { serde_json::json!({ "ok": true, "what": what }).to_string() } else { what })?;
             Ok(Code::SUCCESS)

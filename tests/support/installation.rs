@@ -1,0 +1,68 @@
+//! The product as a package manager installs it: four executables in a folder, exchanged by rename while it runs.
+//!
+//! Another build is the same build under another name: its build id is exchanged for one of the same length.
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::binaries;
+
+/// A folder with executables of some build.
+pub struct Installation {
+    folder: TempDir,
+}
+
+const PROGRAMS: [&str; 4] = ["hotline", "hotline-api", "hotline-background", "hotline-scribe"];
+
+impl Installation {
+    /// Of the build under test.
+    pub fn new() -> Self {
+        let installation = Self { folder: TempDir::with_prefix("installed-").unwrap() };
+        for name in PROGRAMS {
+            let (from, to) = (binaries().join(name), installation.path(name));
+            // Another file system needs a copy.
+            fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(|_| ())).unwrap();
+        }
+        installation
+    }
+
+    pub fn path(&self, program: &str) -> PathBuf {
+        self.folder.path().join(program)
+    }
+
+    /// `0.1.0+…` of the build under test.
+    pub fn build_id() -> String {
+        let output = Command::new(binaries().join("hotline")).args(["version", "--json"]).output().unwrap();
+        let version: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        version["build"].as_str().unwrap().to_owned()
+    }
+
+    /// Puts another build in place of these programs; `letter` names it. Tells its build id.
+    pub fn install(&self, letter: char, programs: &[&str]) -> String {
+        let own = Self::build_id();
+        let (version, commit) = own.split_once('+').unwrap();
+        let other: String = commit.chars().map(|_| letter).collect();
+        for name in programs {
+            let new = self.path(&format!("{name}.new"));
+            fs::copy(binaries().join(name), &new).unwrap();
+            let script = format!("s/{version}+{commit}/{version}+{other}/g");
+            let sed = Command::new("sed").env("LC_ALL", "C").args(["-i", &script]).arg(&new).status().unwrap();
+            assert!(sed.success());
+            fs::rename(&new, self.path(name)).unwrap();
+        }
+        format!("{version}+{other}")
+    }
+
+    pub fn install_all(&self, letter: char) -> String {
+        self.install(letter, &PROGRAMS)
+    }
+
+    /// Puts any executable in place of a program.
+    pub fn put(&self, name: &str, executable: &str) {
+        let new = self.path(&format!("{name}.new"));
+        fs::copy(executable, &new).unwrap();
+        fs::rename(&new, self.path(name)).unwrap();
+    }
+}
