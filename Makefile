@@ -63,9 +63,10 @@ install: install-service ## Install what `make build` built, models and systemd 
 # Settings that are there already are an operator's, and stay.
 .PHONY: install-service
 install-service:
-	install -d $(addprefix $(DESTDIR)/,usr/bin usr/lib/systemd/system usr/lib/sysusers.d usr/lib/tmpfiles.d \
+	install -d $(addprefix $(DESTDIR)/,usr/bin usr/lib/hotline usr/lib/systemd/system usr/lib/sysusers.d usr/lib/tmpfiles.d \
 		usr/share/hotline/knowledge usr/share/hotline/models usr/share/doc/hotline/drop-ins etc/hotline)
-	$(INSTALL_PROGRAM) $(addprefix $(BUILD)/hotline,-api -background -scribe) $(BUILD)/hotline $(DESTDIR)/usr/bin/
+	$(INSTALL_PROGRAM) $(addprefix $(BUILD)/hotline,-api -background -scribe) $(BUILD)/hotline $(DESTDIR)/usr/lib/hotline/
+	ln -sf ../lib/hotline/hotline $(DESTDIR)/usr/bin/hotline
 	$(INSTALL_DATA) systemd/hotline.service systemd/hotline@.socket $(DESTDIR)/usr/lib/systemd/system/
 	$(INSTALL_DATA) systemd/hotline.sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/hotline.conf
 	$(INSTALL_DATA) systemd/hotline.tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/hotline.conf

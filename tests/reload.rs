@@ -90,6 +90,7 @@ fn changed_settings_reach_every_worker_without_a_failed_request() {
     admin.send(too_long).expect(413);
     assert_eq!(hotline.metric("hotline_worker_restarts_total", &[]), 0.0, "a reload is no crash");
     assert_eq!(hotline.metric("hotline_changes_total", &["done"]), 2.0);
+    until("the new workers are found well", || hotline.command(&["health"]).status.success());
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn the_service_is_exposed_by_1_0_at_most_and_each_drop_in_costs_what_it_must() {
     exposed(&["public.conf"], 11);
     exposed(&["operators.conf"], 12);
     exposed(&["public.conf", "port-443.conf"], 15);
-    exposed(&["separate-account.conf"], 17);
+    exposed(&["separate-account.conf"], 21);
 }
 
 #[test]

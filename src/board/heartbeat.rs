@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Board;
 use super::layout::{CELL_WORDS, CELLS, CELLS_MAX};
+use crate::wire::Role;
 
 /// What a worker says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,14 @@ impl Board {
         let at = usize::from(cell) * CELL_WORDS;
         HeartbeatCell { words: &self.words()[CELLS][at..at + CELL_WORDS] }
     }
+
+    /// Somebody of this role takes work and has beaten since then. Cells belong to nobody in particular: a worker
+    /// and its successor have different ones.
+    pub fn has_breathing(&self, role: Role, since_ms: u64) -> bool {
+        (0..CELLS_MAX)
+            .map(|cell| self.cell(cell))
+            .any(|cell| cell.is_of(role) && cell.phase() == WorkerPhase::Serving && cell.last_beat_ms() > since_ms)
+    }
 }
 
 impl HeartbeatCell<'_> {
@@ -44,6 +53,15 @@ impl HeartbeatCell<'_> {
 
     pub fn last_beat_ms(&self) -> u64 {
         self.words[BEAT].load(Ordering::Acquire)
+    }
+
+    /// Tells who lives here.
+    pub fn set_role(&self, role: Role) {
+        self.words[ROLE].store(number_of(role), Ordering::Release);
+    }
+
+    fn is_of(&self, role: Role) -> bool {
+        self.words[ROLE].load(Ordering::Acquire) == number_of(role)
     }
 
     pub fn set_phase(&self, phase: WorkerPhase) {
@@ -101,10 +119,37 @@ const REQUESTS: usize = 3;
 const BACKLOG: usize = 4;
 const DEGRADED: usize = 5;
 const BUSY: usize = 6;
+const ROLE: usize = 7;
+
+/// Zero is nobody.
+fn number_of(role: Role) -> u64 {
+    match role {
+        Role::Scribe => 1,
+        Role::Background => 2,
+        Role::Api => 3,
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_role_breathes_in_whatever_cell() {
+        let (board, _fd) = Board::create(1).unwrap();
+        let breathes = || board.has_breathing(Role::Background, 100);
+        for (cell, role, beat_ms) in [(1, Role::Background, 100), (200, Role::Api, 200)] {
+            board.cell(cell).set_role(role);
+            board.cell(cell).set_phase(WorkerPhase::Serving);
+            board.cell(cell).beat(beat_ms);
+        }
+        assert!(!breathes(), "one has fallen silent, the other is of another role");
+        board.cell(199).set_role(Role::Background);
+        board.cell(199).beat(200);
+        assert!(!breathes(), "not yet serving");
+        board.cell(199).set_phase(WorkerPhase::Serving);
+        assert!(breathes());
+    }
 
     #[test]
     fn a_successor_starts_from_an_empty_cell() {

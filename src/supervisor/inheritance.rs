@@ -3,12 +3,15 @@
 //!
 //! The service manager keeps these descriptors while nobody runs (`FDSTORE=1`), so a killed supervisor costs its
 //! callers a moment and nothing else: nobody is refused while the next one starts.
+use std::fs;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use hotline::board::Board;
 use hotline::sys;
+use nix::unistd::geteuid;
 
 use super::notify::Notify;
 
@@ -46,10 +49,12 @@ impl Inheritance {
         }
     }
 
-    /// The scribe's listener, if its path still leads to it.
-    pub(super) fn scribe_listener(&mut self, path: &Path) -> Option<OwnedFd> {
+    /// The scribe's listener, if its path still leads to it and `may_be_given` to the workers' account: workers that
+    /// had an account of their own before own it still.
+    pub(super) fn scribe_listener(&mut self, path: &Path, may_be_given: bool) -> Option<OwnedFd> {
         let fd = self.next(SCRIBE)?;
-        let fits = sys::unix_listener_path(&fd).is_some_and(|at| at == path) && path.exists();
+        let is_ours = fs::metadata(path).is_ok_and(|meta| may_be_given || meta.uid() == geteuid().as_raw());
+        let fits = sys::unix_listener_path(&fd).is_some_and(|at| at == path) && is_ours;
         if fits && sys::set_nonblocking(&fd).is_ok() {
             return Some(fd);
         }

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use hotline::config::Config;
 use hotline::sys;
+use hotline::sys::sandbox::Account;
 
 use super::StartError;
 use super::inheritance::Inheritance;
@@ -52,9 +53,13 @@ pub(super) fn bind_api(
 }
 
 /// The scribe's Unix listener: records queue here while a scribe is being replaced.
-pub(super) fn bind_scribe(config: &Config, inheritance: &mut Inheritance) -> Result<OwnedFd, StartError> {
+pub(super) fn bind_scribe(
+    config: &Config,
+    account: Option<&Account>,
+    inheritance: &mut Inheritance,
+) -> Result<OwnedFd, StartError> {
     let path = config.paths.run_dir.join("scribe.sock");
-    if let Some(listener) = inheritance.scribe_listener(&path) {
+    if let Some(listener) = inheritance.scribe_listener(&path, account.is_some()) {
         return Ok(listener);
     }
     let listener =

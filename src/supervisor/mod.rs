@@ -167,7 +167,7 @@ impl Supervisor {
         let cells = Cells::beside_orphans(&board, started);
         let programs = Rc::new(Programs::open(&plan::own_path()?, BUILD_ID)?);
         let (listeners, address) = listeners::bind_api(&config, &mut inheritance)?;
-        let scribe_listener = listeners::bind_scribe(&config, &mut inheritance)?;
+        let scribe_listener = listeners::bind_scribe(&config, account.as_ref(), &mut inheritance)?;
         ownership::settle(&config, account.as_ref())?;
         let notify = Notify::from_environment(started);
         inheritance.give_up_rest(&notify);

@@ -75,6 +75,7 @@ fn try_enter(role: Role) -> Result<Entered, EntryError> {
     let listeners = numbers.map(inherited).collect::<Result<_, _>>()?;
     let cell = board.cell(welcome.slot.cell);
     cell.beat(clock::now_ms());
+    cell.set_role(role);
     cell.set_phase(WorkerPhase::Starting);
 
     let slot = welcome.slot.to_string();

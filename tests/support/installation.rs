@@ -11,7 +11,8 @@ use super::binaries;
 
 /// A folder with executables of some build.
 pub struct Installation {
-    folder: TempDir,
+    folder: PathBuf,
+    _ours: Option<TempDir>,
 }
 
 const PROGRAMS: [&str; 4] = ["hotline", "hotline-api", "hotline-background", "hotline-scribe"];
@@ -19,7 +20,8 @@ const PROGRAMS: [&str; 4] = ["hotline", "hotline-api", "hotline-background", "ho
 impl Installation {
     /// Of the build under test.
     pub fn new() -> Self {
-        let installation = Self { folder: TempDir::with_prefix("installed-").unwrap() };
+        let ours = TempDir::with_prefix("installed-").unwrap();
+        let installation = Self { folder: ours.path().to_owned(), _ours: Some(ours) };
         for name in PROGRAMS {
             let (from, to) = (binaries().join(name), installation.path(name));
             // Another file system needs a copy.
@@ -28,8 +30,13 @@ impl Installation {
         installation
     }
 
+    /// Somebody else has installed it.
+    pub fn at(folder: PathBuf) -> Self {
+        Self { folder, _ours: None }
+    }
+
     pub fn path(&self, program: &str) -> PathBuf {
-        self.folder.path().join(program)
+        self.folder.join(program)
     }
 
     /// `0.1.0+…` of the build under test.

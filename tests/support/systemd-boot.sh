@@ -50,6 +50,8 @@ printf '[Service]\nStandardOutput=append:/var/log/services\nStandardError=inheri
 
 pivot_root . old
 umount -l /old
+# As at every boot: what systemd mounts for a service (credentials) must reach its own view of the files.
+mount --make-rshared /
 # As README tells an operator.
 systemd-sysusers
 systemd-tmpfiles --create /usr/lib/tmpfiles.d/hotline.conf

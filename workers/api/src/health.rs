@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hotline::board::WorkerPhase;
+use hotline::wire::Role;
 use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -83,13 +83,9 @@ fn has_room(folder: &Path) -> bool {
         .map_or(true, |disk| disk.blocks_available().saturating_mul(disk.fragment_size()) >= ROOM_BYTES_MIN)
 }
 
-/// Any of them will do: they share one queue. The supervisor gives the scribe cell 0 and the background
-/// workers those after it.
+/// Any of them will do: they share one queue.
 fn background_breathes(app: &App, now_ms: u64) -> bool {
-    let late_ms = app.config.workers.heartbeat_late_ms;
-    (1..=app.config.workers.background)
-        .map(|cell| app.board.cell(cell))
-        .any(|cell| cell.phase() == WorkerPhase::Serving && now_ms.saturating_sub(cell.last_beat_ms()) < late_ms)
+    app.board.has_breathing(Role::Background, now_ms.saturating_sub(app.config.workers.heartbeat_late_ms))
 }
 
 const FRESH_FAILING_MS: u64 = 20;
