@@ -11,6 +11,7 @@ mod audit_trail;
 mod bad_input;
 mod calls;
 mod cases;
+mod chaos;
 mod command_line;
 mod confinement;
 mod faults;

@@ -6,7 +6,7 @@ mod service;
 mod systemd;
 mod wait;
 
-pub use http::{Answer, Client, Request};
+pub use http::{Answer, Client, Request, Tls};
 pub use notify::ServiceManager;
 pub use service::{Hotline, Role, binaries, models, repository, sample_call, signal};
 pub use systemd::Machine;
