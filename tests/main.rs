@@ -22,6 +22,7 @@ mod machine;
 mod metrics;
 mod notify;
 mod overload;
+mod parent;
 mod reload;
 mod secrecy;
 mod shelter;
