@@ -48,6 +48,9 @@ advisories: tools ## Known vulnerabilities; needs the advisory database from the
 build: packages ## Release executables in target/release
 	cargo build --release
 
+# Options of `make chaos`; `CHAOS=--help` lists them.
+CHAOS :=
+
 # What `make install` installs, and below what: the package's root, nothing for this machine.
 BUILD := target/release
 MODELS := $${HOTLINE_MODELS_DIR:-models}
@@ -87,6 +90,11 @@ fmt: ## Format all code
 .PHONY: bench
 bench: ## What each piece of the hot path costs; the whole service is in benches/README.md
 	cargo bench -p hotline --bench hot_path
+
+.PHONY: chaos
+chaos: packages models ## Kill and replace everything under load for minutes; CHAOS="--seed 2 --kills 20" for another storm
+	cargo build --release
+	cargo bench -p hotline --bench chaos -- $(CHAOS)
 
 .PHONY: fuzz
 fuzz: ## A minute for each parser of outside bytes (needs cargo-fuzz)

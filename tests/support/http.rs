@@ -59,6 +59,15 @@ impl Client {
         Self { address, ..self.clone() }
     }
 
+    /// Whom it trusts, for a client of another protocol.
+    pub fn tls(&self) -> ClientConfig {
+        ClientConfig::clone(&self.tls)
+    }
+
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     pub fn connect(&self) -> io::Result<Tls> {
         self.secure(TcpStream::connect_timeout(&self.address, patience())?)
     }

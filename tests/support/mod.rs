@@ -7,7 +7,7 @@ mod service;
 mod systemd;
 mod wait;
 
-pub use http::{Answer, Client, Request};
+pub use http::{Answer, Client, Request, Tls};
 pub use installation::Installation;
 pub use notify::ServiceManager;
 pub use service::{Hotline, Role, binaries, models, repository, sample_call, signal};

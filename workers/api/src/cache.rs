@@ -324,6 +324,20 @@ mod tests {
     }
 
     #[test]
+    fn a_successor_never_opens_what_its_predecessor_still_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let (leaving, coming) = (cache(folder.path()), cache(folder.path()));
+        assert!(leaving.is_open() && coming.is_open());
+        assert_ne!(leaving.folder(), coming.folder());
+        let third = cache(folder.path());
+        assert!(!third.is_open(), "both folders of the slot are taken");
+        third.keep(owner("/x", 1, 1), &entry(&third));
+        assert_eq!(third.find(owner("/x", 1, 1), NOW_MS), None, "and it goes on without");
+        drop(leaving);
+        assert!(cache(folder.path()).is_open());
+    }
+
+    #[test]
     fn no_word_of_an_answer_lies_in_the_folder() {
         let folder = tempfile::tempdir().unwrap();
         let cache = cache(folder.path());
