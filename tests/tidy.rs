@@ -1,4 +1,5 @@
-//! The repository itself: no overlong file, no test left out without a reason, no undocumented knob or metric.
+//! The repository itself: no overlong file, no test left out without a reason, no undocumented knob or metric, no
+//! trap that is said to be guarded and is not.
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -51,4 +52,34 @@ fn every_metric_is_listed_for_operators() {
     for name in hotline::telemetry::names::ALL {
         assert!(page.contains(name.name), "{} is missing in ARCHITECTURE.md", name.name);
     }
+}
+
+#[test]
+fn every_trap_is_guarded_by_tests_that_exist() {
+    let page = fs::read_to_string(repository().join("tests/README.md")).unwrap();
+    let sources: Vec<String> = tracked(".rs").iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let is_there = |name: &str| sources.iter().any(|source| has_test(source, name));
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| trap "));
+    let mut guards_count = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        let [trap, guards] = cells[..] else { panic!("not two columns: {row}") };
+        let names: Vec<&str> = guards.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty() || guards.contains("Does not apply: "), "nothing guards against: {trap}");
+        for name in names {
+            assert!(is_there(name), "{name} is no test (against:{trap})");
+            guards_count += 1;
+        }
+    }
+    assert!(guards_count > 0, "no table in tests/README.md");
+}
+
+/// A function of that name with an attribute that makes it a test.
+fn has_test(source: &str, name: &str) -> bool {
+    let signature = format!("fn {name}(");
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    let heads =
+        |at: usize| lines[..at].iter().rev().take_while(|line| line.starts_with("#[") || line.starts_with("//"));
+    let is_it = |line: &str| line.trim_start_matches("async ").starts_with(&signature);
+    lines.iter().enumerate().any(|(at, line)| is_it(line) && heads(at).any(|head| head.contains("test")))
 }

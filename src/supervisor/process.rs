@@ -126,3 +126,30 @@ impl Process {
 
 /// On both architectures we ship for.
 const PAGE_BYTES: u64 = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::{Plan, Programs};
+    use super::*;
+    use hotline::config::{Config, LoadFrom};
+
+    #[test]
+    fn a_clock_that_is_set_makes_nobody_late() {
+        let (board, fd) = Board::create(1).unwrap();
+        let config = Config::load(LoadFrom::text("")).unwrap();
+        let cat = std::path::Path::new("/bin/cat");
+        let plan = Rc::new(Plan::new(config, Rc::new(Programs::of_one(cat))));
+        let slot = Slot { role: Role::Background, index: 0, cell: 3 };
+        let mut process = Process::start(&plan, 1, slot, &board, fd.as_fd(), &[], None).unwrap();
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let year_ms = 365 * 86_400_000;
+        // On, a year ahead, back by two, and then silent.
+        for (beat_ms, at) in [(2 * year_ms, 1), (3 * year_ms, 2), (year_ms, 3)] {
+            board.cell(3).beat(beat_ms);
+            assert_eq!(process.beat_age(&board, now + second * at), Duration::ZERO);
+        }
+        assert_eq!(process.beat_age(&board, now + second * 13), second * 10);
+        process.pidfd.signal(sys::Signal::SIGKILL).unwrap();
+        process.pidfd.wait().unwrap();
+    }
+}

@@ -3,6 +3,7 @@
 mod http;
 mod installation;
 mod notify;
+mod program;
 mod service;
 mod systemd;
 mod wait;
@@ -10,6 +11,7 @@ mod wait;
 pub use http::{Answer, Client, Request, Tls};
 pub use installation::Installation;
 pub use notify::ServiceManager;
+pub use program::Program;
 pub use service::{Hotline, Role, binaries, models, repository, sample_call, signal};
 pub use systemd::Machine;
 pub use wait::{patience, until};

@@ -116,6 +116,7 @@ impl Scene {
         let killed = Instant::now();
         let folder = hotline.kill_only_supervisor();
         let next = start(&self.manager, &self.installation, folder, &overrides(self.reloads));
+        assert_eq!(next.address, self.client.address, "the next supervisor was not given the listeners");
         self.hotline = Some(next);
         self.returns.push(Return { role: "supervisor".to_owned(), accept: None, serving: killed.elapsed() });
     }
