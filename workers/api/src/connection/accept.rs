@@ -49,6 +49,8 @@ pub(crate) async fn accept_until_drained(app: Shared, mut doors: Doors, armed: i
             }
         }
         if let Some(armed) = armed.take() {
+            // Whoever is told that this worker serves may stop serving: the accept must wait in the kernel by then.
+            tokio::task::yield_now().await;
             armed();
         }
         tokio::select! {
