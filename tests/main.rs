@@ -26,6 +26,7 @@ mod notify;
 mod overload;
 mod parent;
 mod reload;
+mod scale;
 mod secrecy;
 mod shelter;
 mod successor;

@@ -34,14 +34,19 @@ struct Arguments {
     /// Requests in a second, of all callers together.
     #[arg(long, default_value_t = 300)]
     rate: usize,
+    /// What a worker's successor waits for at most after repeated crashes; 1 shows how fast a process is replaced.
+    #[arg(long, default_value_t = 200)]
+    backoff_max_ms: u64,
     /// Said by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seed, kills, reloads, upgrades, supervisor_kills, callers, rate, bench: _ } = Arguments::parse();
-    let report = storm::run(&storm::Plan { seed, kills, reloads, upgrades, supervisor_kills, callers, rate });
+    let Arguments { seed, kills, reloads, upgrades, supervisor_kills, callers, rate, backoff_max_ms, bench: _ } =
+        Arguments::parse();
+    let report =
+        storm::run(&storm::Plan { seed, kills, reloads, upgrades, supervisor_kills, callers, rate, backoff_max_ms });
     println!("{report}\n{}", report.json());
     if report.broken_promises().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

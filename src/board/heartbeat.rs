@@ -97,6 +97,11 @@ impl HeartbeatCell<'_> {
         &self.words[BUSY]
     }
 
+    /// Since when the oldest job has been due and nobody has taken it; 0: none waits.
+    pub fn waiting_since_ms(&self) -> &AtomicU64 {
+        &self.words[WAITING_SINCE]
+    }
+
     /// Set while the worker cannot do its duty (the log cannot be written, the models are missing).
     pub fn set_degraded(&self, degraded: bool) {
         self.words[DEGRADED].store(u64::from(degraded), Ordering::Release);
@@ -120,6 +125,7 @@ const BACKLOG: usize = 4;
 const DEGRADED: usize = 5;
 const BUSY: usize = 6;
 const ROLE: usize = 7;
+const WAITING_SINCE: usize = 8;
 
 /// Zero is nobody.
 fn number_of(role: Role) -> u64 {

@@ -121,9 +121,18 @@ fn readable(read: &mut Reader, key: &str, file: &Path, mode_max: u32) {
 
 fn workers(read: &mut Reader) -> Workers {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let api = read.number("workers.api", u16::try_from(cpus).unwrap_or(128).min(128), 1..=128);
+    let background = read.number("workers.background", 1, 1..=64);
     let workers = Workers {
-        api: read.number("workers.api", u16::try_from(cpus).unwrap_or(128).min(128), 1..=128),
-        background: read.number("workers.background", 1, 1..=64),
+        api,
+        background,
+        api_min: read.number("workers.api_min", api, 1..=128),
+        background_min: read.number("workers.background_min", background, 1..=64),
+        busy_high_permille: read.number("workers.busy_high_permille", 700, 2..=1_000),
+        busy_low_permille: read.number("workers.busy_low_permille", 350, 1..=999),
+        queue_age_high_ms: read.number("workers.queue_age_high_ms", 5_000, 100..=3_600_000),
+        scale_up_after_ms: read.number("workers.scale_up_after_ms", 3_000, 100..=3_600_000),
+        scale_down_after_ms: read.number("workers.scale_down_after_ms", 60_000, 100..=86_400_000),
         pin: read.flag("workers.pin", true),
         ready_within_ms: read.number("workers.ready_within_ms", 30_000, 1_000..=600_000),
         drain_deadline_ms: read.number("workers.drain_deadline_ms", 20_000, 100..=600_000),
@@ -135,6 +144,17 @@ fn workers(read: &mut Reader) -> Workers {
         sandbox: read.choice("workers.sandbox", Sandbox::On, &[("on", Sandbox::On), ("off", Sandbox::Off)]),
         user: account(read),
     };
+    for (key, min, of, max) in [
+        ("workers.api_min", workers.api_min, "workers.api", workers.api),
+        ("workers.background_min", workers.background_min, "workers.background", workers.background),
+    ] {
+        if min > max {
+            read.mistake(key, format!("must not be more than {of}, which is {max}"));
+        }
+    }
+    if workers.busy_low_permille >= workers.busy_high_permille {
+        read.mistake("workers.busy_low_permille", "must be less than workers.busy_high_permille");
+    }
     if workers.backoff_max_ms < workers.backoff_first_ms {
         read.mistake("workers.backoff_max_ms", "must not be less than workers.backoff_first_ms");
     }

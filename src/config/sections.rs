@@ -110,6 +110,17 @@ pub struct Workers {
     /// `HOTLINE_WORKERS`; API workers, one listener each. Default: CPUs.
     pub api: u16,
     pub background: u16,
+    /// Fewer are never there; the rest come and go with the load. The same as above: nobody does.
+    pub api_min: u16,
+    pub background_min: u16,
+    /// Mean share of time in which API workers are at work: one more beyond `high`, one fewer if the rest would then
+    /// stay below `low`.
+    pub busy_high_permille: u32,
+    pub busy_low_permille: u32,
+    /// One more background worker when a job has waited this long.
+    pub queue_age_high_ms: u64,
+    pub scale_up_after_ms: u64,
+    pub scale_down_after_ms: u64,
     /// Pin API worker i to CPU i.
     pub pin: bool,
     pub ready_within_ms: u64,

@@ -4,6 +4,7 @@ mod exit_code;
 mod process_life;
 mod restart;
 mod roll_out;
+pub mod scale;
 pub mod shelter;
 mod slot_life;
 

@@ -62,6 +62,7 @@ pub(super) struct SlotStateRecord {
     pub(super) restarts: u64,
     pub(super) last_end: String,
     pub(super) confinement: Option<Confinement>,
+    pub(super) is_resting: bool,
     /// Who serves here.
     pub(super) process: Option<ProcessRecord>,
 }

@@ -23,6 +23,7 @@ pub(crate) mod protocol;
 mod reload;
 mod resume;
 mod run_loop;
+mod scale;
 mod scrape;
 mod shelter;
 mod slot;
@@ -56,6 +57,7 @@ use inheritance::Inheritance;
 use notify::Notify;
 use page::PageDoor;
 use plan::{Plan, Programs};
+use scale::Scaling;
 use slot::SlotState;
 
 pub(crate) use resume::resume;
@@ -123,7 +125,8 @@ struct Supervisor {
     notify: Notify,
     recorder: Recorder,
     merged: Merged,
-    /// The reload that is under way.
+    scaling: Scaling,
+    /// The change that is under way.
     change: Option<Change>,
     announced: bool,
     /// Since when the service is draining.
@@ -193,6 +196,7 @@ impl Supervisor {
             slots: slots(&config, boot_id),
             plan: Rc::new(Plan::new(config, programs)),
             settings_file,
+            scaling: Scaling::new(started),
             change: None,
             announced: false,
             stopping: None,
@@ -215,7 +219,7 @@ impl Supervisor {
 
     /// Once: every slot serves.
     fn announce(&mut self) {
-        if self.announced || !self.slots.iter().all(|slot| slot.life.is_serving()) {
+        if self.announced || !self.slots.iter().all(|slot| slot.is_resting || slot.life.is_serving()) {
             return;
         }
         self.announced = true;

@@ -54,7 +54,7 @@ impl Supervisor {
     fn spawn(&mut self, index: usize, generation: Generation) -> io::Result<()> {
         let slot = &mut self.slots[index];
         let name = slot.name();
-        if generation > 1 && !slot.life.is_rolling() {
+        if generation > 1 && !slot.life.is_rolling() && !slot.is_resting {
             slot.restarts += 1;
             let reason = slot.last_end.clone();
             metrics::counter!(names::WORKER_RESTARTS, "slot" => name.clone(), "reason" => reason).increment(1);

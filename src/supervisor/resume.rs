@@ -22,6 +22,7 @@ use super::handover::{Handover, Luggage, Purpose};
 use super::notify::Notify;
 use super::page::PageDoor;
 use super::plan::Plan;
+use super::scale::Scaling;
 use super::slot::SlotState;
 use super::{StartError, Supervisor, ownership};
 
@@ -105,6 +106,7 @@ impl Supervisor {
             notify: Notify::from_environment(now),
             recorder,
             merged,
+            scaling: Scaling::new(now),
             change: None,
             announced: true,
             stopping: None,

@@ -130,6 +130,7 @@ impl Supervisor {
         }
         self.cells.bury_orphans(&self.board, now);
         self.shelter(now);
+        self.scale(now);
         self.advance_change(now);
         if self.stopping.is_some() && self.writers_are_gone() {
             self.drain(|role| role == Role::Scribe);

@@ -23,6 +23,8 @@ pub(super) struct SlotState {
     pub(super) last_end: String,
     /// What held the newest worker that became ready.
     pub(super) confinement: Option<Confinement>,
+    /// Not needed at the moment: a sibling has its door.
+    pub(super) is_resting: bool,
     /// Since when nobody takes the slot's work; `None` while somebody does.
     idle_since: Option<Instant>,
 }
@@ -41,6 +43,7 @@ impl SlotState {
             restarts: 0,
             last_end: String::new(),
             confinement: None,
+            is_resting: false,
             idle_since: None,
         }
     }
@@ -60,6 +63,7 @@ impl SlotState {
             restarts: self.restarts,
             last_end: self.last_end.clone(),
             confinement: self.confinement,
+            is_resting: self.is_resting,
             process: self.processes.first().map(|process| process.record(now)),
         })
     }
@@ -81,6 +85,7 @@ impl SlotState {
             restarts: record.restarts,
             last_end: record.last_end,
             confinement: record.confinement,
+            is_resting: record.is_resting,
             idle_since: None,
         })
     }
@@ -107,7 +112,7 @@ impl SlotState {
 
     /// The resident, if it serves.
     pub(super) fn server(&mut self) -> Option<&mut Process> {
-        if self.life.is_serving() { self.resident_mut() } else { None }
+        if !self.is_resting && self.life.is_serving() { self.resident_mut() } else { None }
     }
 
     /// What the lifecycle must hear of all who live here.
@@ -118,6 +123,9 @@ impl SlotState {
 
     /// Nobody takes this slot's work and it shows: callers in its queue are better off with a sibling.
     pub(super) fn is_away(&mut self, board: &Board, now: Instant) -> bool {
+        if self.is_resting {
+            return true;
+        }
         let serves = self.life.is_serving();
         let beat_age = self.resident_mut().map(|process| process.beat_age(board, now));
         if serves && beat_age.is_some_and(|age| age < SILENT_AFTER) {
@@ -139,6 +147,7 @@ impl SlotState {
             (Some(phase), _) => name_of(phase),
             (None, Some(Vacancy::Waiting { .. })) => "waiting",
             (None, Some(Vacancy::Failed)) => "failed",
+            (None, _) if self.is_resting => "resting",
             (None, _) if self.processes.is_empty() => "stopped",
             (None, _) => "draining",
         }

@@ -28,6 +28,10 @@ metrics! {
     Counter CHANGES = "hotline_changes_total";
     /// Listeners that a worker took over while their own slot was away.
     Counter LISTENERS_SHELTERED = "hotline_listeners_sheltered_total";
+    /// Slots of a role that are to be filled; the others rest.
+    Gauge WORKERS_WANTED = "hotline_workers_wanted";
+    /// Slots that were laid to rest or woken, by role and direction.
+    Counter SCALINGS = "hotline_scalings_total";
     /// Version and build of the supervisor; always 1.
     Gauge BUILD_INFO = "hotline_build_info";
     /// Seconds since the supervisor started.

@@ -17,6 +17,7 @@ pub(super) struct Scene {
     hotline: Option<Hotline>,
     client: Client,
     installation: Installation,
+    backoff_max_ms: u64,
     reloads: u32,
     upgrades: usize,
     returns: Vec<Return>,
@@ -25,11 +26,16 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    pub(super) fn set(_plan: &Plan) -> Self {
+    pub(super) fn set(plan: &Plan) -> Self {
         // Room for the listeners of every CPU, the scribe's, and the board.
         let manager = ServiceManager::new(256);
         let installation = Installation::new();
-        let hotline = start(&manager, &installation, TempDir::with_prefix("hotline-").unwrap(), &overrides(0));
+        let hotline = start(
+            &manager,
+            &installation,
+            TempDir::with_prefix("hotline-").unwrap(),
+            &overrides(0, plan.backoff_max_ms),
+        );
         let client = hotline.admin();
         let listeners = watch::api_slots(&hotline);
         until("everything is entrusted to the service manager", || manager.stored_names().len() == listeners + 2);
@@ -38,6 +44,7 @@ impl Scene {
             hotline: Some(hotline),
             client,
             installation,
+            backoff_max_ms: plan.backoff_max_ms,
             reloads: 0,
             upgrades: 0,
             returns: Vec::new(),
@@ -68,7 +75,7 @@ impl Scene {
             Fault::Kill { chosen } => self.kill_worker(*chosen, outcomes),
             Fault::Reload => {
                 self.reloads += 1;
-                self.hotline().configure(&overrides(self.reloads));
+                self.hotline().configure(&overrides(self.reloads, self.backoff_max_ms));
                 self.change("reload");
             }
             Fault::Upgrade => {
@@ -115,7 +122,7 @@ impl Scene {
         let hotline = self.hotline.take().expect("one supervisor follows the other within `inflict`");
         let killed = Instant::now();
         let folder = hotline.kill_only_supervisor();
-        let next = start(&self.manager, &self.installation, folder, &overrides(self.reloads));
+        let next = start(&self.manager, &self.installation, folder, &overrides(self.reloads, self.backoff_max_ms));
         assert_eq!(next.address, self.client.address, "the next supervisor was not given the listeners");
         self.hotline = Some(next);
         self.returns.push(Return { role: "supervisor".to_owned(), accept: None, serving: killed.elapsed() });
@@ -128,9 +135,10 @@ fn start(manager: &ServiceManager, installation: &Installation, folder: TempDir,
 
 /// The defaults, but for budgets that one caller's load would spend, a back-off that many kills would spend waiting,
 /// and one setting that is another after each reload.
-fn overrides(reloads: u32) -> String {
+fn overrides(reloads: u32, backoff_max_ms: u64) -> String {
+    let backoff_first_ms = backoff_max_ms.min(100);
     format!(
-        "[workers]\nbackoff_max_ms = 200\nupgrade_grace_ms = 200\n\
+        "[workers]\nbackoff_first_ms = {backoff_first_ms}\nbackoff_max_ms = {backoff_max_ms}\nupgrade_grace_ms = 200\n\
          [rate]\nauthenticated = {{ requests = 1000000000, window_seconds = 60 }}\n\
          [limits]\njson_bytes_max = {}\n",
         1_000_000 + reloads

@@ -20,7 +20,6 @@ pub use report::Report;
 
 use inflict::Scene;
 use load::Load;
-use plan::Fault;
 
 /// Carries the whole plan out. Panics when the service does not come back at all.
 pub fn run(plan: &Plan) -> Report {

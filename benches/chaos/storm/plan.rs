@@ -17,6 +17,8 @@ pub struct Plan {
     pub callers: usize,
     /// Requests in a second, of all callers together, if the service answers as fast.
     pub rate: usize,
+    /// `workers.backoff_max_ms`; never waits longer the first time either.
+    pub backoff_max_ms: u64,
 }
 
 /// One thing that happens to the service.
@@ -49,7 +51,16 @@ mod tests {
 
     #[test]
     fn a_seed_is_an_order_and_nothing_is_left_out() {
-        let plan = |seed| Plan { seed, kills: 9, reloads: 5, upgrades: 3, supervisor_kills: 2, callers: 1, rate: 1 };
+        let plan = |seed| Plan {
+            seed,
+            kills: 9,
+            reloads: 5,
+            upgrades: 3,
+            supervisor_kills: 2,
+            callers: 1,
+            rate: 1,
+            backoff_max_ms: 1,
+        };
         let faults = plan(1).faults();
         assert_eq!(faults, plan(1).faults());
         assert_ne!(faults, plan(2).faults());

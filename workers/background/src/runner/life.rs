@@ -154,8 +154,12 @@ pub(super) async fn serve(rooms: &Arc<Rooms>, mut leaving: watch::Receiver<Optio
         if working.is_none() && rooms.models.speech().is_some() {
             working = next_call(rooms).await.map(|held| start(rooms, held, leaving.clone()));
         }
-        if count.is_multiple_of(UPKEEP_TICKS) {
+        if count.is_multiple_of(COUNT_TICKS) {
             look_after(rooms).await;
+        }
+        // What one worker does for all.
+        if rooms.slot.index == 0 && count.is_multiple_of(UPKEEP_TICKS) {
+            tidy_up(&rooms.domain).await;
         }
         count += 1;
     }
@@ -191,11 +195,10 @@ async fn look_after(rooms: &Rooms) {
     }
     let cell = rooms.board.cell(rooms.slot.cell);
     cell.backlog().store(counts.ready + counts.leased, Ordering::Relaxed);
+    // A job may be ready for a later time, after a failure.
+    let due = counts.due_since_ms.filter(|since| *since <= clock::now_ms().cast_signed());
+    cell.waiting_since_ms().store(due.map_or(0, i64::cast_unsigned), Ordering::Relaxed);
     cell.set_degraded(!rooms.models.are_ready());
-    // What one worker does for all.
-    if rooms.slot.index == 0 {
-        tidy_up(&rooms.domain).await;
-    }
 }
 
 async fn tidy_up(domain: &Domain) {
@@ -247,6 +250,8 @@ fn fail(code: ExitCode, what: &'static str, error: &dyn std::error::Error) -> Ex
 const TICK: Duration = Duration::from_millis(250);
 /// Longer than the slowest step of the engine, and than decoding the longest recording.
 const STANDSTILL_MAX: Duration = Duration::from_secs(900);
+/// How often the queue is counted; after a job that ended, at once.
+const COUNT_TICKS: u64 = 4;
 const UPKEEP_TICKS: u64 = 20;
 const UPKEEP_MS: u64 = UPKEEP_TICKS * TICK.as_millis() as u64;
 const NICENESS: i32 = 10;

@@ -160,6 +160,8 @@ pub struct JobCounts {
     pub ready: u64,
     pub leased: u64,
     pub dead: u64,
+    /// Since when the oldest of those that are ready has been due.
+    pub due_since_ms: Option<i64>,
 }
 
 /// An `Idempotency-Key`, reduced to digests: the same act is done once.

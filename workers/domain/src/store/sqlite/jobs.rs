@@ -57,13 +57,14 @@ impl Jobs for Sqlite {
 
     async fn job_counts(&self) -> Result<JobCounts, StoreError> {
         let sql = "SELECT coalesce(sum(state = 'ready'), 0), coalesce(sum(state = 'leased'), 0),
-                (SELECT count(*) FROM jobs WHERE state = 'dead')
+                (SELECT count(*) FROM jobs WHERE state = 'dead'), min(run_after_ms) FILTER (WHERE state = 'ready')
              FROM jobs WHERE state IN ('ready', 'leased')";
         self.readers
             .read(move |db| {
                 let count = |row: &Row<'_>, at| row.get::<_, i64>(at).map(i64::cast_unsigned);
                 Ok(db.prepare_cached(sql)?.query_row([], |row| {
-                    Ok(JobCounts { ready: count(row, 0)?, leased: count(row, 1)?, dead: count(row, 2)? })
+                    let [ready, leased, dead] = [count(row, 0)?, count(row, 1)?, count(row, 2)?];
+                    Ok(JobCounts { ready, leased, dead, due_since_ms: row.get(3)? })
                 })?)
             })
             .await

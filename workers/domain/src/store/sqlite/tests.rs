@@ -158,7 +158,10 @@ fn a_call_is_finished_once_although_two_workers_held_it() {
         let job = block_on(store.lease_job(owner.to_owned(), now_ms, 1_000)).unwrap();
         job.map(|job| Lease { job: job.id, owner: owner.to_owned(), attempt: job.attempts })
     };
+    let due_since = || block_on(store.job_counts()).unwrap().due_since_ms;
+    assert_eq!(due_since(), Some(0));
     let first = held("first", 0).unwrap();
+    assert_eq!(due_since(), None, "who is being heard does not wait");
     assert!(held("second", 999).is_none(), "held until the lease ends");
     let second = held("second", 1_000).unwrap();
     assert_eq!(second.attempt, 2);
