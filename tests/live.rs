@@ -122,3 +122,54 @@ fn broken_messages_are_refused_and_harm_nobody_else() {
     }
     client.get("/health").expect(200);
 }
+
+/// The text messages up to the close, and its code.
+fn until_closed<S: Read + Write>(socket: &mut WebSocket<S>) -> (Vec<Value>, u16) {
+    let mut told = Vec::new();
+    loop {
+        match socket.read() {
+            Ok(Message::Text(text)) => told.push(serde_json::from_str(&text).unwrap()),
+            Ok(Message::Close(frame)) => return (told, frame.map_or(1005, |frame| frame.code.into())),
+            Ok(_) => {}
+            Err(error) => panic!("cut off: {error}"),
+        }
+    }
+}
+
+#[test]
+fn who_is_sent_away_by_a_change_is_told_when_to_go_on_from_and_misses_nothing() {
+    let hotline = Hotline::start("");
+    let admin = hotline.admin();
+    let bearer = [("Authorization", format!("Bearer {}", token_of(&hotline)))];
+    let case = admin.post_json("/api/v1/cases", &new_case("Ana Ruiz")).expect(201).json();
+    let topic = format!("case:{}", case["id"].as_str().unwrap());
+    let mut socket = open(&admin, &bearer, admin.connect().unwrap()).unwrap();
+    assert_eq!(next_json(&mut socket)["type"], "connected");
+    let subscribe = json!({ "type": "subscribe", "topics": ["cases", topic] });
+    socket.send(Message::text(subscribe.to_string())).unwrap();
+    assert_eq!(next_json(&mut socket)["type"], "subscribed");
+
+    hotline.configure("[limits]\njson_bytes_max = 200000");
+    let reload = hotline.command_in_background(&["reload"]);
+    let (told, code) = until_closed(&mut socket);
+    assert_eq!(code, 1001);
+    let since = told.last().unwrap()["resume"]["since"].as_i64().unwrap_or_else(|| panic!("{told:?}"));
+    // Nobody listens while this happens.
+    let second = admin.post_json("/api/v1/cases", &new_case("Luz Vega")).expect(201).json();
+    let mut socket = open(&admin, &bearer, admin.connect().unwrap()).expect("its successor was there before it left");
+    assert_eq!(next_json(&mut socket)["type"], "connected");
+    let subscribe = json!({ "type": "subscribe", "topics": ["cases", topic], "since": since });
+    socket.send(Message::text(subscribe.to_string())).unwrap();
+    let subscribed = next_json(&mut socket);
+    assert_eq!(subscribed["topics"].as_array().unwrap().len(), 2, "{subscribed}");
+    let mut missed: Vec<Value> = Vec::new();
+    while !missed.iter().any(|event| event["topic"] == topic.as_str()) {
+        missed.push(next_json(&mut socket));
+    }
+    assert!(
+        missed.iter().any(|event| event["topic"] == "cases" && event["data"]["caseId"] == second["id"]),
+        "{missed:?}"
+    );
+    assert!(missed.iter().all(|event| !event.to_string().contains("Luz")), "events name things, not people");
+    assert!(reload.wait_with_output().unwrap().status.success());
+}

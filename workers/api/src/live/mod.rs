@@ -2,6 +2,7 @@
 //!
 //! An event goes to every listener of its topic on this worker, and through the supervisor to the
 //! other workers. A listener that cannot keep up is closed rather than waited for.
+mod resume;
 mod socket;
 
 use std::collections::{HashMap, HashSet};

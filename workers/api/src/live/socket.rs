@@ -1,7 +1,9 @@
 //! One live connection: `connected`, then events of the topics that were asked for and allowed.
 //!
 //! The client says `{"type":"subscribe","topics":[…]}`, `unsubscribe` or `ping`; anything else that is
-//! well-formed gets an `error` message, anything that is not ends the connection.
+//! well-formed gets an `error` message, anything that is not ends the connection. A worker that leaves says
+//! `{"type":"goodbye","resume":{"since":…}}` before it closes with 1001; who subscribes with that `since` is told what
+//! has changed meanwhile.
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use super::Farewell;
+use super::{Farewell, resume};
 use crate::app::{App, Shared};
 use crate::gate::{Payer, Principal, RequestId};
 use hotline::config::Budget;
@@ -24,6 +26,9 @@ pub(crate) async fn converse(app: Shared, mut socket: WebSocket, principal: Prin
     if let Some(farewell) = farewell {
         let frame = CloseFrame { code: farewell.code(), reason: farewell.reason().into() };
         let close = async {
+            if farewell == Farewell::GoingAway {
+                let _ = say(&mut socket, &resume::hint(app.now().as_millisecond())).await;
+            }
             let _ = socket.send(Message::Close(Some(frame))).await;
             // Until the other side has said goodbye, too: otherwise our last words may be lost.
             while let Some(Ok(_)) = socket.recv().await {}
@@ -70,11 +75,13 @@ async fn listen(app: &Shared, socket: &mut WebSocket, principal: Principal, id: 
                 heard = Instant::now();
                 match message? {
                     Ok(Message::Text(text)) => {
-                        let reply = match understand(app, &principal, text.as_str()) {
+                        let replies = match understand(app, &principal, text.as_str()) {
                             Ok(request) => obey(app, &ear, &principal, request).await,
                             Err(farewell) => return Some(farewell),
                         };
-                        say(socket, &reply).await?;
+                        for reply in &replies {
+                            say(socket, reply).await?;
+                        }
                     }
                     Ok(Message::Binary(_)) => return Some(Farewell::Policy("text only")),
                     Ok(Message::Close(_)) => return None,
@@ -85,8 +92,7 @@ async fn listen(app: &Shared, socket: &mut WebSocket, principal: Principal, id: 
             event = ear.events.recv() => {
                 let event = event?;
                 app.meters.live_events.increment(1);
-                let message = json!({ "type": "event", "topic": event.topic, "data": payload(&event.payload) });
-                say(socket, &message).await?;
+                say(socket, &self::event(&event.topic, &payload(&event.payload))).await?;
             }
             _ = ping.tick() => {
                 if heard.elapsed() > 3 * PING_EVERY {
@@ -106,8 +112,14 @@ async fn say(socket: &mut WebSocket, message: &Value) -> Option<()> {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 enum Request {
-    Subscribe { topics: Vec<String> },
-    Unsubscribe { topics: Vec<String> },
+    Subscribe {
+        topics: Vec<String>,
+        /// From the goodbye of the connection before: what has changed since is told first.
+        since: Option<i64>,
+    },
+    Unsubscribe {
+        topics: Vec<String>,
+    },
     Ping,
 }
 
@@ -124,15 +136,21 @@ fn understand(app: &Shared, principal: &Principal, text: &str) -> Result<Option<
     }
 }
 
-async fn obey(app: &Shared, ear: &super::Ear<'_>, principal: &Principal, request: Option<Request>) -> Value {
-    match request {
-        Some(Request::Subscribe { topics }) => {
+async fn obey(app: &Shared, ear: &super::Ear<'_>, principal: &Principal, request: Option<Request>) -> Vec<Value> {
+    let reply = match request {
+        Some(Request::Subscribe { topics, since }) => {
             let (mut subscribed, mut refused) = (Vec::new(), Vec::new());
             for topic in topics.into_iter().take(TOPICS_PER_MESSAGE_MAX) {
                 let allowed = may_hear(app, principal, &topic).await && ear.subscribe(&topic);
                 if allowed { subscribed.push(topic) } else { refused.push(topic) }
             }
-            json!({ "type": "subscribed", "topics": subscribed, "refused": refused })
+            let mut replies = vec![json!({ "type": "subscribed", "topics": subscribed, "refused": refused })];
+            if let Some(since_ms) = since {
+                for topic in &subscribed {
+                    replies.extend(resume::missed(app, principal, topic, since_ms).await);
+                }
+            }
+            return replies;
         }
         Some(Request::Unsubscribe { topics }) => {
             topics.iter().for_each(|topic| ear.unsubscribe(topic));
@@ -140,7 +158,12 @@ async fn obey(app: &Shared, ear: &super::Ear<'_>, principal: &Principal, request
         }
         Some(Request::Ping) => json!({ "type": "pong", "timestamp": app.now().as_millisecond() }),
         None => json!({ "type": "error", "error": "Bad request", "detail": "subscribe, unsubscribe or ping" }),
-    }
+    };
+    vec![reply]
+}
+
+pub(super) fn event(topic: &str, data: &Value) -> Value {
+    json!({ "type": "event", "topic": topic, "data": data })
 }
 
 /// The same question as for reading the thing itself; a stranger's topic and no topic look alike.

@@ -99,7 +99,6 @@ impl Cases {
             return Err(Invalid { pointer: "/limit", reason }.into());
         }
         let after = query.cursor.as_deref().map(position).transpose()?;
-        let visible = Classification::ALL.into_iter().filter(|class| visible_to(actor, *class));
         let filter = CaseFilter {
             state: query.state.map(|state| state.name().to_owned()),
             urgency: query.urgency.map(|level| urgency_name(level).to_owned()),
@@ -107,7 +106,8 @@ impl Cases {
             created_by: query.created_by,
             from_ms: moment("/from", query.from.as_deref())?,
             to_ms: moment("/to", query.to.as_deref())?,
-            classifications: visible.map(|class| class.name().to_owned()).collect(),
+            changed_from_ms: None,
+            classifications: classes_of(actor),
         };
         // One more than asked for tells whether there is a next page.
         let mut rows = self.store.cases(filter, after, limit + 1).await?;
@@ -119,6 +119,14 @@ impl Cases {
             .map(|row| cursor(CasePosition { created_at_ms: row.created_at_ms, id: row.id }));
         let cases = rows.iter().map(|row| from_row(&self.vault, row)).collect::<Result<_, _>>()?;
         Ok(CasePage { cases, next_cursor })
+    }
+
+    /// At most so many of the cases that have changed since that moment, in the order of their changes.
+    pub async fn changed_since(&self, actor: &Actor, since_ms: i64, limit: u32) -> Result<Vec<Case>, StoreError> {
+        let (changed_from_ms, classifications) = (Some(since_ms), classes_of(actor));
+        let filter = CaseFilter { changed_from_ms, classifications, ..CaseFilter::default() };
+        let rows = self.store.cases(filter, None, limit).await?;
+        rows.iter().map(|row| from_row(&self.vault, row)).collect()
     }
 
     /// Changes the version that the caller saw.
@@ -177,6 +185,12 @@ impl Cases {
             updated_by: Some(actor.user),
         }
     }
+}
+
+/// The classes of cases that the actor may see, by name.
+fn classes_of(actor: &Actor) -> Vec<String> {
+    let visible = Classification::ALL.into_iter().filter(|class| visible_to(actor, *class));
+    visible.map(|class| class.name().to_owned()).collect()
 }
 
 /// The one place that says who may see a case at all.

@@ -66,6 +66,8 @@ pub struct CaseFilter {
     pub created_by: Option<Uuid>,
     pub from_ms: Option<i64>,
     pub to_ms: Option<i64>,
+    /// Changed at that moment or later; such cases come in the order of their changes.
+    pub changed_from_ms: Option<i64>,
     /// Classifications the reader may see at all.
     pub classifications: Vec<String>,
 }

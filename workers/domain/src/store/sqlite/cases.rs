@@ -171,6 +171,7 @@ fn query(filter: &CaseFilter, after: Option<CasePosition>, limit: u32) -> (Strin
     add("created_by = ?", id(&filter.created_by));
     add("created_at_ms >= ?", filter.from_ms.map(Value::Integer));
     add("created_at_ms < ?", filter.to_ms.map(Value::Integer));
+    add("updated_at_ms >= ?", filter.changed_from_ms.map(Value::Integer));
     let mut allowed = Vec::new();
     for classification in &filter.classifications {
         values.push(Value::Text(classification.clone()));
@@ -185,9 +186,10 @@ fn query(filter: &CaseFilter, after: Option<CasePosition>, limit: u32) -> (Strin
     }
     values.push(Value::Integer(i64::from(limit)));
     let sql = format!(
-        "SELECT {} FROM cases WHERE {} ORDER BY created_at_ms DESC, id DESC LIMIT ?{}",
+        "SELECT {} FROM cases WHERE {} ORDER BY {} LIMIT ?{}",
         case_columns!(),
         conditions.join(" AND "),
+        if filter.changed_from_ms.is_some() { "updated_at_ms" } else { "created_at_ms DESC, id DESC" },
         values.len()
     );
     (sql, values)

@@ -33,4 +33,5 @@ pub(super) fn to_newest(db: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-const MIGRATIONS: &[(&str, &str)] = &[("first", include_str!("migrations/0001-first.sql"))];
+const MIGRATIONS: &[(&str, &str)] =
+    &[("first", include_str!("migrations/0001-first.sql")), ("changes", include_str!("migrations/0002-changes.sql"))];
