@@ -27,6 +27,7 @@ pub(crate) struct Report {
 /// A child that is reading.
 pub(super) struct Preflight {
     stream: UnixStream,
+    pub(super) pid: u32,
     pidfd: Pidfd,
     answer: Vec<u8>,
     until: Instant,
@@ -46,7 +47,7 @@ impl Preflight {
         let child = sys::spawn_with(program, &arguments, &environment, &[theirs.as_fd()], None)?;
         let stream = UnixStream::from(ours);
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, pidfd: child.pidfd, answer: Vec::new(), until: now + ANSWER_WITHIN })
+        Ok(Self { stream, pid: child.pid, pidfd: child.pidfd, answer: Vec::new(), until: now + ANSWER_WITHIN })
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {

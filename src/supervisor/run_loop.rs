@@ -128,6 +128,7 @@ impl Supervisor {
             }
             self.feed(index, Event::Tick);
         }
+        self.reap_strangers();
         self.cells.bury_orphans(&self.board, now);
         self.shelter(now);
         self.scale(now);
@@ -139,6 +140,18 @@ impl Supervisor {
         self.late_commands(now);
         self.rotate_ticket_keys(now);
         self.notify.feed_watchdog(now);
+    }
+
+    /// Children we never had must not stay as zombies.
+    fn reap_strangers(&self) {
+        let ours = |pid| {
+            let mut workers = self.slots.iter().flat_map(|slot| &slot.processes).map(|process| process.pid);
+            let preflight = self.change.as_ref().and_then(Change::preflight);
+            workers.any(|worker| worker == pid) || preflight.is_some_and(|preflight| preflight.pid == pid)
+        };
+        while let Some(pid) = hotline::sys::reap_stranger(ours) {
+            tracing::debug!(pid, "a child that is not ours has ended");
+        }
     }
 
     fn is_over(&self) -> bool {

@@ -19,7 +19,7 @@ pub use limits::{
 };
 pub use net::{listen_tcp_reuseport, listen_unix, pair, peer_uid, reserve_port};
 pub use ofd_lock::{OfdGuard, OfdLock};
-pub use process::{Ended, Pidfd, Signal, Signals, set_name};
+pub use process::{Ended, Pidfd, Signal, Signals, reap_stranger, set_name};
 pub use reexec::{Berth, become_program, from_memory, in_memory};
 pub use spawn::{BOARD_FD, CONTROL_FD, LISTENER_FD, Program, Spawned, inherited, is_socket, spawn, spawn_with};
 pub use words::SharedWords;

@@ -61,6 +61,18 @@ impl Pidfd {
     }
 }
 
+/// Takes the end of a child that nobody here started: as process 1, or started by a shell, one has such children.
+/// Tells its pid. Ours are left to whoever holds their pidfd.
+pub fn reap_stranger(is_ours: impl Fn(u32) -> bool) -> Option<u32> {
+    let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
+    let pid = waitid(Id::All, ended | WaitPidFlag::WNOWAIT).ok()?.pid()?;
+    let number = pid.as_raw().cast_unsigned();
+    if is_ours(number) {
+        return None;
+    }
+    waitid(Id::Pid(pid), ended).ok().map(|_| number)
+}
+
 impl From<OwnedFd> for Pidfd {
     fn from(fd: OwnedFd) -> Self {
         Self { fd }
