@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use hotline::board::LAYOUT_ID as BOARD_LAYOUT;
 use tempfile::TempDir;
 
 use crate::faults::{Writers, assert_all_there, assert_log_verifies};
@@ -195,6 +196,36 @@ fn what_is_no_hotline_or_cannot_work_here_never_begins() {
     fs::write(&keyring, good).unwrap();
     assert_eq!(pids(&hotline.status()["workers"]), pids(&before), "nobody was touched");
     assert_eq!(hotline.metric("hotline_changes_total", &["failed"]), 4.0);
+}
+
+#[test]
+fn an_image_that_cannot_take_over_becomes_the_one_before_again() {
+    let installation = Installation::new();
+    let hotline = start(&installation, AT_ONCE);
+    let admin = hotline.admin();
+    let (before, pids) = (builds(&hotline), hotline.status()["workers"].clone());
+    let writers = Writers::start(&admin, 2);
+    writers.progress(5);
+    installation.install_all('b');
+    // It takes the board for one of another layout, though it says that there is common ground.
+    let digit = BOARD_LAYOUT.to_le_bytes()[0];
+    installation.patch("hotline", &format!(r"s/\x{digit:02x}\x00niltoh/\xff\x00niltoh/g"));
+    let said = refusal(&hotline);
+    assert!(said.contains("could not take over") && said.contains("layout"), "{said}");
+    assert_eq!(builds(&hotline), before);
+    assert_eq!(hotline.status()["supervisor"]["pid"], hotline.supervisor_pid());
+    let of_each = |workers: &serde_json::Value| {
+        workers.as_array().unwrap().iter().map(|worker| worker["pid"].as_i64()).collect::<Vec<_>>()
+    };
+    assert_eq!(of_each(&hotline.status()["workers"]), of_each(&pids), "no worker was touched");
+    writers.progress(5);
+    let (acknowledged, failed) = writers.finish();
+    assert_eq!(failed, 0);
+    assert_all_there(&admin, &acknowledged);
+    let next = installation.install_all('c');
+    done(&hotline);
+    assert_eq!(builds(&hotline), only(&next), "and it can still be upgraded");
+    assert_eq!(hotline.stop().0, Some(0));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 pub use heartbeat::{HeartbeatCell, WorkerPhase};
-pub use layout::{BoardError, CELLS_MAX};
+pub use layout::{BoardError, CELLS_MAX, LAYOUT_ID};
 pub use limits::Taken;
 pub use sessions::SessionCell;
 

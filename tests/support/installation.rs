@@ -54,18 +54,23 @@ impl Installation {
         let (first, rest) = commit.split_at(4);
         let other = String::from_iter([letter; 4]);
         for name in programs {
-            let new = self.path(&format!("{name}.new"));
-            fs::copy(binaries().join(name), &new).unwrap();
-            let script = format!("s/{version}+{first}/{version}+{other}/g");
-            let sed = Command::new("sed").env("LC_ALL", "C").args(["-i", &script]).arg(&new).status().unwrap();
-            assert!(sed.success());
-            fs::rename(&new, self.path(name)).unwrap();
+            self.put(name, binaries().join(name).to_str().unwrap());
+            self.patch(name, &format!("s/{version}+{first}/{version}+{other}/g"));
         }
         format!("{version}+{other}{rest}")
     }
 
     pub fn install_all(&self, letter: char) -> String {
         self.install(letter, &PROGRAMS)
+    }
+
+    /// Changes bytes of a program, which stay as many, by a script for `sed`.
+    pub fn patch(&self, name: &str, script: &str) {
+        let new = self.path(&format!("{name}.new"));
+        fs::copy(self.path(name), &new).unwrap();
+        let sed = Command::new("sed").env("LC_ALL", "C").args(["-i", script]).arg(&new).status().unwrap();
+        assert!(sed.success());
+        fs::rename(&new, self.path(name)).unwrap();
     }
 
     /// Puts any executable in place of a program.
