@@ -20,6 +20,8 @@ mod identity;
 mod limits;
 mod live;
 mod machine;
+mod machine_drop_ins;
+mod machine_lives;
 mod metrics;
 mod misfortunes;
 mod notify;

@@ -3,6 +3,7 @@
 mod explain;
 mod mistake;
 mod parse;
+mod parse_workers;
 mod reader;
 mod sections;
 mod source;

@@ -1,5 +1,6 @@
 //! The promises of a slot: told one by one, and kept over long random histories of unreliable workers.
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::*;
 

@@ -6,6 +6,7 @@
 mod admin;
 mod cells;
 mod change;
+mod differences;
 mod door;
 mod handover;
 mod inheritance;

@@ -14,10 +14,10 @@ use hotline::wire::{BUILD_ID, COMMON_GROUND};
 
 use super::Supervisor;
 use super::change::{Change, Image, Stage};
+use super::differences::{differences, needs_restart};
 use super::handover::{Berths, Handover, Purpose};
 use super::plan::{self, Plan, Programs};
 use super::preflight::Report;
-use super::reload::{differences, needs_restart};
 
 impl Supervisor {
     /// A visitor of the admin socket wants the installed build to go on.

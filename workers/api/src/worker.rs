@@ -94,6 +94,7 @@ async fn serve(entered: Entered, busy: Arc<Busy>) -> ExitCode {
     let orders = Orders { app: Arc::clone(&app), tls: Arc::clone(&tls), sender: sender.clone(), listen };
     tokio::spawn(orders.attend(incoming));
 
+    await_the_log(&app).await;
     let armed = {
         let (app, sender) = (Arc::clone(&app), sender.clone());
         move || {
@@ -120,6 +121,15 @@ fn keys(control: &mut Control) -> std::io::Result<(Arc<Vault>, Tokens)> {
     let token_keys = keys.iter().find(|(class, _)| *class == KeyClass::Token).map(|(_, versions)| versions.as_slice());
     let tokens = Tokens::new(token_keys.unwrap_or_default());
     Ok((Arc::new(Vault::new(keys)), tokens))
+}
+
+/// Who is told Ready expects writes to go through. Mostly it takes a millisecond; without a scribe reads are answered
+/// all the same.
+async fn await_the_log(app: &App) {
+    let until = Instant::now() + LOG_WITHIN;
+    while !app.audit.healthy() && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// Called on the control thread, which must not wait for a busy worker: events may be lost, orders not, and
@@ -274,5 +284,7 @@ const TICK: Duration = Duration::from_millis(500);
 const HEALTH_TICKS: u64 = 2;
 /// Live events and orders waiting for the request runtime.
 const INCOMING_MAX: usize = 1_024;
+/// Longer than the log is away when only its scribe has crashed.
+const LOG_WITHIN: Duration = Duration::from_millis(250);
 /// Kept back from the drain's deadline for the audit log and our last words.
 const MARGIN: Duration = Duration::from_millis(500);
