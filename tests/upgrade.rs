@@ -56,6 +56,11 @@ fn listeners(hotline: &Hotline) -> [u64; 2] {
     [5, 6].map(|fd| fs::metadata(format!("/proc/{pid}/fd/{fd}")).unwrap().ino())
 }
 
+/// What the supervisor has open, when nobody visits it.
+fn open_descriptors(hotline: &Hotline) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", hotline.supervisor_pid())).unwrap().count()
+}
+
 fn only(build: &str) -> BTreeSet<String> {
     BTreeSet::from([build.to_owned()])
 }
@@ -66,6 +71,7 @@ fn another_build_goes_on_with_the_same_pid_and_sockets_and_without_a_failed_requ
     let hotline = start(&installation, AT_ONCE);
     let admin = hotline.admin();
     let (sockets, pids) = (listeners(&hotline), [hotline.pid(Role::Scribe, 0), hotline.pid(Role::Api, 0)]);
+    let open_before = open_descriptors(&hotline);
     let writers = Writers::start(&admin, 3);
     let (stop, answered) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
@@ -94,6 +100,7 @@ fn another_build_goes_on_with_the_same_pid_and_sockets_and_without_a_failed_requ
     assert_eq!(listeners(&hotline), sockets);
     assert!(!pids.contains(&hotline.pid(Role::Scribe, 0)) && !pids.contains(&hotline.pid(Role::Api, 0)));
     let proc = format!("/proc/{}", hotline.supervisor_pid());
+    until("nothing is open that was not", || open_descriptors(&hotline) == open_before);
     assert_eq!(fs::read_to_string(format!("{proc}/comm")).unwrap().trim(), "hotline");
     let left = fs::read_dir(format!("{proc}/fd")).unwrap().map(|fd| fs::read_link(fd.unwrap().path()));
     let handovers = left.filter(|link| link.as_ref().is_ok_and(|link| link.to_string_lossy().contains("handover")));
