@@ -1,11 +1,12 @@
 //! A killed supervisor costs nobody a connection: what it entrusted to the service manager goes to its successor.
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;
 
-use crate::support::{Client, Hotline, Request, Role, ServiceManager, binaries, until};
+use crate::support::{Answer, Client, Hotline, Request, Role, ServiceManager, binaries, until};
 
 fn start(manager: &ServiceManager, folder: TempDir, overrides: &str) -> Hotline {
     manager.start(&binaries().join("hotline"), None, |command| Hotline::start_by(folder, overrides, command))
@@ -60,6 +61,37 @@ fn who_is_served_by_an_orphan_is_served_to_the_end_and_its_successor_has_the_log
     admin.get(&place).expect(200);
     let verified = hotline.command(&["audit", "verify"]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+}
+
+#[test]
+fn what_an_orphan_has_begun_is_done_and_recorded_when_another_scribe_has_the_log() {
+    let manager = ServiceManager::new(16);
+    let hotline = start(&manager, folder(), "");
+    let admin = hotline.admin();
+    let mut open = admin.connect().unwrap();
+    let case = serde_json::json!({ "title": "Eviction", "jurisdiction": "US-CA" }).to_string();
+    let begin = Request::new("POST", "/api/v1/cases")
+        .header("Content-Type", "application/json")
+        .header("Content-Length", &case.len().to_string())
+        .header("Expect", "100-continue");
+    admin.begin_on(&mut open, &begin).unwrap();
+    let mut go_on = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    open.read_exact(&mut go_on).unwrap();
+    assert!(go_on.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&go_on));
+    let scribe = hotline.pid(Role::Scribe, 0);
+
+    let hotline = start(&manager, hotline.kill_only_supervisor(), "");
+    assert_ne!(hotline.pid(Role::Scribe, 0), scribe);
+    until("the former scribe has given the log up", || {
+        !std::path::Path::new(&format!("/proc/{scribe}")).exists()
+    });
+    open.write_all(case.as_bytes()).unwrap();
+    let made = Answer::read(&mut open, false).unwrap().expect(201);
+    admin.get(made.header("location").unwrap()).expect(200);
+    let recorded = hotline.command(&["audit", "tail", "--lines", "1000"]);
+    let recorded = String::from_utf8_lossy(&recorded.stdout).into_owned();
+    assert!(recorded.contains("case.create"), "{recorded}");
+    assert!(hotline.command(&["audit", "verify"]).status.success());
 }
 
 #[test]

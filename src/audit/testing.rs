@@ -32,5 +32,5 @@ pub(super) fn batch(source: &str, first_number: u64, count: usize) -> Batch {
 }
 
 pub(super) fn open(folder: &Path) -> LogWriter {
-    LogWriter::open(folder, keys(), SOURCE, 1 << 20).unwrap().0
+    LogWriter::open(folder, keys(), 1 << 20).unwrap().0
 }

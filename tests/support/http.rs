@@ -198,7 +198,7 @@ impl Answer {
         self
     }
 
-    fn read<S: Read>(stream: &mut S, bodyless: bool) -> io::Result<Self> {
+    pub fn read<S: Read>(stream: &mut S, bodyless: bool) -> io::Result<Self> {
         let mut reader = BufReader::with_capacity(1 << 16, stream);
         let status_line = line(&mut reader)?;
         let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());

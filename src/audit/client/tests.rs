@@ -49,7 +49,7 @@ impl House {
 
     /// One life of a scribe with one connection.
     fn serve(&self, end: End) {
-        let (mut writer, _) = LogWriter::open(&self.log(), keys(), SOURCE, 1 << 20).unwrap();
+        let (mut writer, _) = LogWriter::open(&self.log(), keys(), 1 << 20).unwrap();
         let (mut stream, _) = self.listener.accept().unwrap();
         let mut source = String::new();
         let mut frames = 0;

@@ -84,18 +84,13 @@ struct Passed {
 
 impl LogWriter {
     /// Takes the log over: locks it, trims what a crash left unfinished, finds the end of the chain
-    /// and how far each source of this start of the service had come. `own_source` tells which start.
-    pub fn open(
-        folder: &Path,
-        keys: AuditKeys,
-        own_source: &str,
-        segment_bytes_max: u64,
-    ) -> Result<(Self, Opening), WriterError> {
+    /// and how far each source had come.
+    pub fn open(folder: &Path, keys: AuditKeys, segment_bytes_max: u64) -> Result<(Self, Opening), WriterError> {
         let failed = |source| WriterError::Open { path: folder.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         let lock = lock(folder)?;
         let sealer = keys.sealer().ok_or(WriterError::Random)?;
-        let found = recovery::recover(folder, &keys, own_source).map_err(failed)?;
+        let found = recovery::recover(folder, &keys).map_err(failed)?;
         let (file, length) = match &found.current {
             Some((segment, length)) => (open(segment).map_err(failed)?, *length),
             None => (create(&Segment::new(folder, found.head.seq + 1)).map_err(failed)?, 0),

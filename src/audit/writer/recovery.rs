@@ -29,11 +29,11 @@ pub(super) struct Found {
     pub(super) is_intact: bool,
 }
 
-pub(super) fn recover(folder: &Path, keys: &AuditKeys, own_source: &str) -> io::Result<Found> {
+pub(super) fn recover(folder: &Path, keys: &AuditKeys) -> io::Result<Found> {
     let files = segments(folder)?;
     let mut found = Found {
         head: Head::start(),
-        sources: Sources::of_boot(own_source),
+        sources: Sources::default(),
         current: None,
         trimmed_bytes: 0,
         broken: None,
@@ -41,6 +41,9 @@ pub(super) fn recover(folder: &Path, keys: &AuditKeys, own_source: &str) -> io::
     };
     let checkpoint = found.trusted_checkpoint(folder, keys, holds_records(&files)?)?;
     let passed = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.seq);
+    for (source, number) in checkpoint.iter().flat_map(|checkpoint| &checkpoint.sources) {
+        found.sources.advance(source.clone(), *number);
+    }
     let from = files.iter().rposition(|segment| segment.first_seq <= passed).unwrap_or(0);
     for (index, segment) in files.iter().enumerate().skip(from) {
         let is_last = index + 1 == files.len();
@@ -48,9 +51,6 @@ pub(super) fn recover(folder: &Path, keys: &AuditKeys, own_source: &str) -> io::
     }
     if let Some(checkpoint) = checkpoint {
         found.is_intact &= checkpoint.intact;
-        for (source, number) in &checkpoint.sources {
-            found.sources.advance(source.clone(), *number);
-        }
         found.compare_end(checkpoint);
     }
     if found.broken.is_some() {

@@ -104,18 +104,18 @@ fn what_is_sent_twice_is_written_once_even_across_a_restart() {
     assert_eq!(writer.append(&[batch(SOURCE, 4, 3)]).unwrap(), 1);
     writer.checkpoint().unwrap();
     drop(writer);
-    // A later start of the service has nothing to do with these numbers.
-    let later = "scribe-0@00000000000000bb.1";
-    let (writer, _) = LogWriter::open(folder.path(), keys(), later, 1 << 20).unwrap();
-    assert_eq!(writer.durable(SOURCE), 0);
-    assert_eq!(verify(folder.path(), None).unwrap().records, 6);
+    // Of a later start of the service, while a worker of the former one is still leaving.
+    let mut writer = open(folder.path());
+    assert_eq!(writer.append(&[batch("scribe-0@00000000000000bb.1", 1, 1)]).unwrap(), 1);
+    assert_eq!(writer.append(&[batch(SOURCE, 6, 2)]).unwrap(), 1);
+    assert_eq!(verify(folder.path(), None).unwrap().records, 8);
 }
 
 #[test]
 fn only_one_process_writes() {
     let folder = tempfile::tempdir().unwrap();
     let _writer = open(folder.path());
-    assert!(matches!(LogWriter::open(folder.path(), keys(), SOURCE, 1), Err(WriterError::Locked)));
+    assert!(matches!(LogWriter::open(folder.path(), keys(), 1), Err(WriterError::Locked)));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_full_disk_costs_nothing_but_time() {
 #[test]
 fn segments_follow_each_other_and_a_missing_one_is_missed() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut writer, _) = LogWriter::open(folder.path(), keys(), SOURCE, 1_500).unwrap();
+    let (mut writer, _) = LogWriter::open(folder.path(), keys(), 1_500).unwrap();
     (1..=20).for_each(|number| assert_eq!(writer.append(&[batch(SOURCE, number, 1)]).unwrap(), 1));
     drop(writer);
     let files = segments(folder.path()).unwrap();
@@ -145,7 +145,7 @@ fn segments_follow_each_other_and_a_missing_one_is_missed() {
     assert_eq!(verify(folder.path(), None).unwrap().records, 20);
     assert_eq!(tail(folder.path(), 15, None).unwrap()[0]["seq"], 6);
     // A restart reads on from the checkpoint, not from the beginning.
-    let (writer, opening) = LogWriter::open(folder.path(), keys(), SOURCE, 1_500).unwrap();
+    let (writer, opening) = LogWriter::open(folder.path(), keys(), 1_500).unwrap();
     assert_eq!((opening.head.seq, opening.broken, writer.durable(SOURCE)), (20, None, 20));
     drop(writer);
     fs::remove_file(&files[1].path).unwrap();
@@ -159,7 +159,7 @@ fn a_cut_tail_stays_visible_after_the_log_went_on() {
     let text = fs::read_to_string(&path).unwrap();
     let kept: String = text.split_inclusive('\n').take(4).collect();
     fs::write(&path, kept).unwrap();
-    let (mut writer, opening) = LogWriter::open(folder.path(), keys(), SOURCE, 1 << 20).unwrap();
+    let (mut writer, opening) = LogWriter::open(folder.path(), keys(), 1 << 20).unwrap();
     assert!(opening.broken.is_some());
     assert_eq!(opening.events[0].action, "audit.broken");
     assert_eq!(writer.append(&[batch("scribe-0@00000000000000aa.2", 1, 2)]).unwrap(), 2);
@@ -169,7 +169,7 @@ fn a_cut_tail_stays_visible_after_the_log_went_on() {
     writer.checkpoint().unwrap();
     drop(writer);
     assert_eq!(first_bad(folder.path()).seq, 5);
-    let (_, opening) = LogWriter::open(folder.path(), keys(), SOURCE, 1 << 20).unwrap();
+    let (_, opening) = LogWriter::open(folder.path(), keys(), 1 << 20).unwrap();
     assert_eq!(opening.broken, None, "the same damage is reported once");
     assert_eq!(first_bad(folder.path()).seq, 5);
 }
@@ -181,7 +181,7 @@ fn a_checkpoint_that_is_not_ours_is_kept_as_evidence() {
     let path = folder.path().join("checkpoint");
     let forged = fs::read_to_string(&path).unwrap().replace("\"seq\":3", "\"seq\":2");
     fs::write(&path, forged).unwrap();
-    let (writer, opening) = LogWriter::open(folder.path(), keys(), SOURCE, 1 << 20).unwrap();
+    let (writer, opening) = LogWriter::open(folder.path(), keys(), 1 << 20).unwrap();
     assert!(opening.broken.unwrap().contains("audit key"));
     drop(writer);
     verify(folder.path(), None).unwrap_err();
@@ -224,7 +224,7 @@ proptest! {
         let cut = vouched_bytes + at.index(bytes.len() - vouched_bytes + 1);
         fs::write(&path, &bytes[..cut]).unwrap();
         let complete = bytes[..cut].iter().filter(|byte| **byte == b'\n').count() as u64;
-        let (mut writer, opening) = LogWriter::open(folder.path(), keys(), SOURCE, 1 << 20).unwrap();
+        let (mut writer, opening) = LogWriter::open(folder.path(), keys(), 1 << 20).unwrap();
         prop_assert_eq!((opening.broken, opening.head.seq), (None, complete));
         prop_assert_eq!(writer.durable(SOURCE), complete);
         prop_assert_eq!(opening.events.len(), usize::from(opening.trimmed_bytes > 0));

@@ -27,7 +27,7 @@ fn main() {
         threads.spawn(|| {
             let source = "scribe-0@00000000000000aa.1";
             let keys = AuditKeys::new(vec![KeyBytes { version: 1, bytes: [7; 32] }]).unwrap();
-            let (writer, _) = LogWriter::open(&folder.path().join("audit"), keys, source, 64 << 20).unwrap();
+            let (writer, _) = LogWriter::open(&folder.path().join("audit"), keys, 64 << 20).unwrap();
             let mut desk = Desk::new(listener, writer, board.cell(0), source.to_owned()).unwrap();
             desk.serve(&stop);
             desk.leave(&stop);

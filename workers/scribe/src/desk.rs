@@ -149,7 +149,7 @@ impl<'a> Desk<'a> {
                         tracing::warn!(is_ours, visitors = self.visitors.len(), "refused a connection");
                         continue;
                     }
-                    match Visitor::new(stream, &self.own_source) {
+                    match Visitor::new(stream) {
                         Ok(visitor) => self.visitors.push(visitor),
                         Err(error) => tracing::warn!(%error, "could not take a connection"),
                     }

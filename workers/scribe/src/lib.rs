@@ -60,7 +60,7 @@ pub fn run(entered: Entered) -> Result<(), StartError> {
     let (writer, opening) = open_log(|| {
         cell.beat(clock::now_ms());
         let keys = AuditKeys::new(keys.clone()).ok_or(StartError::NoKey)?;
-        Ok(LogWriter::open(&folder, keys, &source, welcome.config.audit.segment_bytes_max)?)
+        Ok(LogWriter::open(&folder, keys, welcome.config.audit.segment_bytes_max)?)
     })?;
     tracing::info!(seq = opening.head.seq, hash = opening.head.hash, trimmed_bytes = opening.trimmed_bytes, "log open");
     if let Some(reason) = &opening.broken {

@@ -10,8 +10,6 @@ pub(crate) struct Visitor {
     stream: UnixStream,
     decoder: Decoder,
     source: Option<String>,
-    /// The start of the service that sources must be of: the log remembers only those.
-    boot: String,
     /// Where its numbers go on at the latest; they may repeat, but leave no gap.
     next_number: Option<u64>,
     /// What it was told last; nothing before its name is known.
@@ -37,14 +35,12 @@ pub(crate) enum Left {
 }
 
 impl Visitor {
-    /// `own_source` is the scribe's: workers are of the same start of the service.
-    pub(crate) fn new(stream: UnixStream, own_source: &str) -> io::Result<Self> {
+    pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         Ok(Self {
             stream,
             decoder: Decoder::default(),
             source: None,
-            boot: boot(own_source).unwrap_or_default().to_owned(),
             next_number: None,
             told: None,
             out: Vec::new(),
@@ -85,8 +81,8 @@ impl Visitor {
                 if wire_version != WIRE_VERSION || common_ground != COMMON_GROUND {
                     return Err(Left::NoCommonGround(wire_version));
                 }
-                if !is_source(&source) || boot(&source) != Some(&self.boot) {
-                    return Err(Left::Violation("not a source of this start of the service"));
+                if !is_source(&source) {
+                    return Err(Left::Violation("not the name of a source"));
                 }
                 self.source = Some(source);
                 Ok(())
@@ -164,11 +160,10 @@ impl Visitor {
 /// `<slot>@<boot>.<generation>`, so that it may stand in the log as it is.
 fn is_source(source: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-@.".contains(&byte);
-    source.len() <= SOURCE_BYTES_MAX && !source.starts_with('@') && source.bytes().all(is_plain)
-}
-
-fn boot(source: &str) -> Option<&str> {
-    Some(source.split_once('@')?.1.split_once('.')?.0)
+    let life = source.split_once('@').filter(|(slot, _)| !slot.is_empty()).and_then(|(_, life)| life.split_once('.'));
+    source.len() <= SOURCE_BYTES_MAX
+        && source.bytes().all(is_plain)
+        && life.is_some_and(|(boot, generation)| !boot.is_empty() && !generation.is_empty())
 }
 
 const READ_BYTES: usize = 64 << 10;
@@ -184,12 +179,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_are_plain_and_of_some_start() {
+    fn sources_are_plain_and_lives_of_a_slot() {
         assert!(is_source("api-0@00aa.1"));
-        assert_eq!(boot("api-0@00aa.1"), Some("00aa"));
-        for stranger in ["@00aa.1", "a b@00aa.1", "a\n@00aa.1", &"a".repeat(129)] {
+        let long = format!("{}@00aa.1", "a".repeat(122));
+        for stranger in ["@00aa.1", "api-0", "api-0@00aa", "api-0@.1", "api-0@00aa.", "a b@00aa.1", "a\n@00aa.1", &long] {
             assert!(!is_source(stranger), "{stranger:?}");
         }
-        assert_eq!((boot("api-0"), boot("api-0@00aa")), (None, None));
     }
 }
