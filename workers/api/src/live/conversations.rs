@@ -118,6 +118,25 @@ async fn events_of_topics_that_were_asked_for_and_allowed_arrive() {
 }
 
 #[tokio::test]
+async fn what_waits_is_told_before_the_goodbye() {
+    let server = Server::start(|_| ()).await;
+    let token = lawyer(&server).await;
+    let mut talk = connected(&server, &token).await;
+    talk.say(1, br#"{"type":"subscribe","topics":["cases"]}"#).await;
+    talk.hear_text().await;
+    // Nobody is told in between: this thread runs the server, too.
+    for number in 0..8 {
+        server.fixture.app.announce("cases".to_owned(), &json!({ "number": number }));
+    }
+    server.fixture.app.hub.end_all(Farewell::GoingAway);
+    for number in 0..8 {
+        assert_eq!(talk.hear_text().await["data"]["number"], number);
+    }
+    assert_eq!(talk.hear_text().await["type"], "goodbye");
+    assert_eq!(talk.hear_close().await, 1001);
+}
+
+#[tokio::test]
 async fn strangers_and_other_sites_get_no_connection() {
     let server = Server::start(|_| ()).await;
     let token = lawyer(&server).await;

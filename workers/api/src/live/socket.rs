@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use hotline::wire::LiveEvent;
 use hotline_domain::policy::Permissions;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -70,7 +71,12 @@ async fn listen(app: &Shared, socket: &mut WebSocket, principal: Principal, id: 
     loop {
         tokio::select! {
             biased;
-            farewell = ear.farewell.recv() => return farewell,
+            farewell = ear.farewell.recv() => {
+                if farewell == Some(Farewell::GoingAway) {
+                    timeout(GOODBYE, tell_the_rest(app, socket, &mut ear)).await.ok()??;
+                }
+                return farewell;
+            }
             message = socket.recv() => {
                 heard = Instant::now();
                 match message? {
@@ -90,9 +96,7 @@ async fn listen(app: &Shared, socket: &mut WebSocket, principal: Principal, id: 
                 }
             }
             event = ear.events.recv() => {
-                let event = event?;
-                app.meters.live_events.increment(1);
-                say(socket, &self::event(&event.topic, &payload(&event.payload))).await?;
+                tell(app, socket, &event?).await?;
             }
             _ = ping.tick() => {
                 if heard.elapsed() > 3 * PING_EVERY {
@@ -102,6 +106,19 @@ async fn listen(app: &Shared, socket: &mut WebSocket, principal: Principal, id: 
             }
         }
     }
+}
+
+/// What waits was written before the moment that the goodbye will name.
+async fn tell_the_rest(app: &App, socket: &mut WebSocket, ear: &mut super::Ear<'_>) -> Option<()> {
+    while let Ok(event) = ear.events.try_recv() {
+        tell(app, socket, &event).await?;
+    }
+    Some(())
+}
+
+async fn tell(app: &App, socket: &mut WebSocket, event: &LiveEvent) -> Option<()> {
+    app.meters.live_events.increment(1);
+    say(socket, &self::event(&event.topic, &payload(&event.payload))).await
 }
 
 /// `None` if the other side is gone or does not read.
