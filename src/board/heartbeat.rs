@@ -92,7 +92,8 @@ impl HeartbeatCell<'_> {
         &self.words[BACKLOG]
     }
 
-    /// Thousandths of the last tick in which the request runtime was at work, not parked.
+    /// Thousandths of the last tick in which the request runtime was at work, not parked; of a background worker, all
+    /// of them while it has a job.
     pub fn busy_permille(&self) -> &AtomicU64 {
         &self.words[BUSY]
     }

@@ -89,6 +89,14 @@ pub fn of_queue(oldest_ms: u64, high_ms: u64, jobs: u64, workers: u16) -> Pressu
     }
 }
 
+/// Of slots with the share of time in which each was at work: the last one, but rather one that has little to do. A
+/// background worker with a job would have to finish it or give it back.
+pub fn who_rests(busy_permille: impl DoubleEndedIterator<Item = (usize, u64)>) -> Option<usize> {
+    busy_permille.rev().min_by_key(|(_, busy)| *busy >= AT_WORK_PERMILLE).map(|(slot, _)| slot)
+}
+
+const AT_WORK_PERMILLE: u64 = 500;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +121,15 @@ mod tests {
             (0..8).map(|second| scale.on(Pressure::High, 2, 2, &BOUNDS, start + SECOND * second)).collect();
         let up = Some(Direction::Up);
         assert_eq!(looks, [None, None, None, up, None, None, None, up]);
+    }
+
+    #[test]
+    fn the_last_one_rests_unless_it_alone_is_at_work() {
+        let of = |busy: &[u64]| who_rests(busy.iter().copied().enumerate());
+        assert_eq!(of(&[0, 20, 10]), Some(2));
+        assert_eq!(of(&[0, 0, 1_000]), Some(1));
+        assert_eq!(of(&[1_000, 1_000]), Some(1));
+        assert_eq!(of(&[]), None);
     }
 
     #[test]

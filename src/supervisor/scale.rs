@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use hotline::lifecycle::scale::{Bounds, Direction, Pressure, Scale, of_busy, of_queue};
+use hotline::lifecycle::scale::{Bounds, Direction, Pressure, Scale, of_busy, of_queue, who_rests};
 use hotline::lifecycle::{Event, clock};
 use hotline::telemetry::names;
 use hotline::wire::Role;
@@ -98,6 +98,11 @@ impl Supervisor {
         (pressure, format!("jobs {jobs}, the oldest has waited {oldest_ms} ms"))
     }
 
+    fn busy_permille(&self, slot: &SlotState) -> u64 {
+        let cell = slot.resident().map(|process| self.board.cell(process.slot.cell));
+        cell.map_or(0, |cell| cell.busy_permille().load(Ordering::Relaxed))
+    }
+
     fn of_role(&self, role: Role) -> impl Iterator<Item = &SlotState> {
         self.slots.iter().filter(move |slot| slot.role == role)
     }
@@ -111,10 +116,11 @@ impl Supervisor {
         Some(self.slots[index].name())
     }
 
-    /// The last slot that serves; never the first, which has duties for all.
+    /// A slot that serves; never the first, which has duties for all.
     fn rest(&mut self, role: Role, now: Instant) -> Option<String> {
         let may_rest = |slot: &SlotState| slot.role == role && slot.index > 0 && slot.life.is_serving();
-        let index = self.slots.iter().rposition(|slot| !slot.is_resting && may_rest(slot))?;
+        let slots = self.slots.iter().enumerate().filter(|(_, slot)| !slot.is_resting && may_rest(slot));
+        let index = who_rests(slots.map(|(index, slot)| (index, self.busy_permille(slot))))?;
         self.slots[index].is_resting = true;
         // Its sibling first …
         self.shelter(now);

@@ -154,6 +154,8 @@ pub(super) async fn serve(rooms: &Arc<Rooms>, mut leaving: watch::Receiver<Optio
         if working.is_none() && rooms.models.speech().is_some() {
             working = next_call(rooms).await.map(|held| start(rooms, held, leaving.clone()));
         }
+        let busy_permille = if working.is_some() { 1_000 } else { 0 };
+        rooms.board.cell(rooms.slot.cell).busy_permille().store(busy_permille, Ordering::Relaxed);
         if count.is_multiple_of(COUNT_TICKS) {
             look_after(rooms).await;
         }
