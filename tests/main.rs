@@ -36,5 +36,6 @@ mod systemd;
 mod tickets;
 mod tidy;
 mod top;
+mod transparency;
 mod transport;
 mod upgrade;

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::parse_workers::workers;
 use super::reader::Reader;
 use super::*;
+use crate::tlog::is_log_name;
 
 pub(super) fn config(read: &mut Reader) -> Config {
     let paths = paths(read);
@@ -195,6 +196,14 @@ fn passwords(read: &mut Reader) -> Pool {
     pool
 }
 
+fn origin(read: &mut Reader) -> String {
+    let origin = read.text("audit.origin", "localhost/hotline");
+    if !is_log_name(&origin) {
+        read.mistake("audit.origin", "a name without spaces and plus signs, such as \"hotline.example.org/audit\"");
+    }
+    origin
+}
+
 fn audit(read: &mut Reader) -> Audit {
     let acknowledge = [("all", Acknowledge::All), ("writes", Acknowledge::Writes)];
     Audit {
@@ -203,6 +212,8 @@ fn audit(read: &mut Reader) -> Audit {
         queue_records_max: read.number("audit.queue_records_max", 65_536, 16..=1_000_000),
         batch_records_max: read.number("audit.batch_records_max", 1_024, 1..=65_536),
         segment_bytes_max: read.number("audit.segment_bytes_max", 64 << 20, 4_096..=4 << 30),
+        origin: origin(read),
+        publish_interval_ms: read.number("audit.publish_interval_ms", 1_000, 10..=3_600_000),
     }
 }
 

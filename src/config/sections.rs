@@ -65,8 +65,8 @@ pub struct Paths {
 impl Paths {
     /// The folders of the state that workers write, made by the supervisor before it starts them. What
     /// lies beside them (the keys, the supervisor's lock) is none of theirs.
-    pub fn of_workers(&self) -> [PathBuf; 5] {
-        [self.audit_dir(), self.blobs_dir(), self.cache_dir(), self.store_dir(), self.tls_dir()]
+    pub fn of_workers(&self) -> [PathBuf; 6] {
+        [self.audit_dir(), self.blobs_dir(), self.cache_dir(), self.store_dir(), self.tlog_dir(), self.tls_dir()]
     }
 
     /// The log, of the scribe alone.
@@ -87,6 +87,11 @@ impl Paths {
     /// The database, and the first administrator's one-time password.
     pub fn store_dir(&self) -> PathBuf {
         self.state_dir.join("store")
+    }
+
+    /// The log as the world may see it: tiles and signed heads.
+    pub fn tlog_dir(&self) -> PathBuf {
+        self.state_dir.join("tlog")
     }
 
     /// The certificate that is made where none is configured.
@@ -241,6 +246,10 @@ pub struct Audit {
     pub queue_records_max: u32,
     pub batch_records_max: u32,
     pub segment_bytes_max: u64,
+    /// The transparency log's name, which stands in every head; a URL without its scheme. Never changes.
+    pub origin: String,
+    /// A new head is signed this often, if there is anything new.
+    pub publish_interval_ms: u64,
 }
 
 /// Which answers wait until their record is on disk.

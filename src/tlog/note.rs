@@ -52,7 +52,7 @@ impl Signer {
 
 impl Verifier {
     pub fn new(name: &str, key: [u8; 32]) -> Option<Self> {
-        is_name(name).then(|| Self { name: name.to_owned(), key })
+        is_log_name(name).then(|| Self { name: name.to_owned(), key })
     }
 
     pub fn parse(text: &str) -> Option<Self> {
@@ -113,10 +113,11 @@ fn split(note: &str) -> Option<(&str, &str)> {
 fn signature(line: &str) -> Option<(&str, Vec<u8>)> {
     let (name, signature) = line.strip_prefix(DASH)?.split_once(' ')?;
     let bytes = BASE64.decode(signature.as_bytes()).ok().filter(|bytes| bytes.len() > 4)?;
-    is_name(name).then_some((name, bytes))
+    is_log_name(name).then_some((name, bytes))
 }
 
-pub(super) fn is_name(name: &str) -> bool {
+/// May name a log: it stands in notes between spaces.
+pub fn is_log_name(name: &str) -> bool {
     let fits = |letter: char| !letter.is_whitespace() && !letter.is_control() && letter != '+';
     !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.chars().all(fits)
 }

@@ -19,10 +19,20 @@ pub enum KeyClass {
     Person,
     /// Signs session tokens. API only.
     Token,
+    /// Signs the heads of the transparency log. Scribe only.
+    LogSigning,
 }
 
 impl KeyClass {
     /// Every class, for making a keyring and for tests over the whole table.
-    pub const ALL: [Self; 7] =
-        [Self::Audit, Self::Cache, Self::Case, Self::Call, Self::BlindIndex, Self::Person, Self::Token];
+    pub const ALL: [Self; 8] = [
+        Self::Audit,
+        Self::Cache,
+        Self::Case,
+        Self::Call,
+        Self::BlindIndex,
+        Self::Person,
+        Self::Token,
+        Self::LogSigning,
+    ];
 }
