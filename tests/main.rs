@@ -14,6 +14,7 @@ mod cases;
 mod chaos;
 mod command_line;
 mod confinement;
+mod export;
 mod faults;
 mod hostile;
 mod identity;

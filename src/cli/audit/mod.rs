@@ -2,6 +2,7 @@
 //!
 //! Verifying needs no secret. Where the keyring can be read (the service's own user), checkpoints are
 //! authenticated too and the details of records are shown; elsewhere they stay sealed.
+mod export;
 mod prove;
 
 use std::path::{Path, PathBuf};
@@ -46,6 +47,8 @@ pub(super) enum AuditCommand {
         #[arg(long = "key", value_name = "KEY")]
         keys: Vec<String>,
     },
+    /// Write records for other systems: once, or as they come.
+    Export(export::ExportArguments),
     /// Check that the published log goes on from a head that was kept, with nothing changed or removed.
     Extends {
         /// A copy of `tlog/checkpoint` from earlier.
@@ -67,6 +70,7 @@ pub(super) fn run(config: &Config, command: &AuditCommand, json: bool) -> anyhow
     let keys = keys_if_allowed(&config.paths.state_dir);
     match command {
         AuditCommand::Verify { keys: given } => verify(config, keys.as_ref(), given, json),
+        AuditCommand::Export(arguments) => export::run(config, arguments),
         AuditCommand::Key { pem } => prove::key(config, *pem, json),
         AuditCommand::Prove { seq, out } => prove::prove(config, *seq, out.as_deref(), json),
         AuditCommand::Check { entry, proof, keys } => prove::check(config, entry, proof, keys, json),
