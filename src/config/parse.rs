@@ -31,11 +31,18 @@ pub(super) fn config(read: &mut Reader) -> Config {
 
 fn server(read: &mut Reader) -> Server {
     let environment = [("production", Environment::Production), ("development", Environment::Development)];
+    let forwarded_headers = [
+        ("x-forwarded-for", ForwardedHeader::XForwardedFor),
+        ("forwarded", ForwardedHeader::Forwarded),
+        ("none", ForwardedHeader::None),
+    ];
     let server = Server {
         bind: read.address("server.bind", SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 7000)),
         environment: read.choice("server.environment", Environment::Production, &environment),
         allowed_origins: read.list("server.allowed_origins"),
         trusted_proxies: read.list("server.trusted_proxies"),
+        forwarded_header: read.choice("server.forwarded_header", ForwardedHeader::XForwardedFor, &forwarded_headers),
+        proxy_protocol: read.flag("server.proxy_protocol", false),
     };
     for origin in &server.allowed_origins {
         let host = origin.strip_prefix("https://").unwrap_or_default();
@@ -45,6 +52,10 @@ fn server(read: &mut Reader) -> Server {
             );
             read.mistake("server.allowed_origins", remedy);
         }
+    }
+    if server.proxy_protocol && server.trusted_proxies.is_empty() {
+        let remedy = "false, or server.trusted_proxies with the networks of the proxies that send the header";
+        read.mistake("server.proxy_protocol", remedy);
     }
     for proxy in &server.trusted_proxies {
         if !is_network(proxy) {

@@ -38,6 +38,20 @@ pub struct Server {
     pub allowed_origins: Vec<String>,
     /// Proxies whose forwarded address is believed, as CIDRs.
     pub trusted_proxies: Vec<String>,
+    /// The one header in which they say for whom they speak.
+    pub forwarded_header: ForwardedHeader,
+    /// They begin each connection with a PROXY header, version 2.
+    pub proxy_protocol: bool,
+}
+
+/// Only one is read: a proxy that writes one passes the other on as a stranger wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardedHeader {
+    None,
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
