@@ -4,10 +4,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::checkpoint::Checkpoint;
 use super::edge::Edge;
 use super::hash::{self, Hash};
-use super::proof::Hashes;
+use super::proof::{Hashes, inclusion};
 use super::tile::{TILE_WIDTH, Tile, TileKind};
+use super::written::Proof;
 use crate::vault::write_private;
 
 /// The folder of one log.
@@ -40,6 +42,18 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(StoreError::Read { path, source }),
         }
+    }
+
+    /// An entry with the proof that it is under the head; `None` if the head does not cover it.
+    pub fn prove(&self, index: u64) -> Result<Option<(Vec<u8>, Proof)>, StoreError> {
+        let Some(note) = self.checkpoint()? else { return Ok(None) };
+        let malformed = || StoreError::Malformed { path: self.folder.join(CHECKPOINT) };
+        let size = Checkpoint::read(&note).ok_or_else(malformed)?.size;
+        let bundle = Tile::in_tree(TileKind::Entries, index / TILE_WIDTH as u64, size);
+        let Some(bundle) = bundle.filter(|_| index < size) else { return Ok(None) };
+        let entry = self.entries(&bundle)?.swap_remove((index % TILE_WIDTH as u64) as usize);
+        let path = inclusion(&Tree { store: self, size }, index, size)?;
+        Ok(Some((entry, Proof { index, path, checkpoint: note })))
     }
 
     /// Puts a signed head in the place of the last one, whole or not at all, and makes it last.
@@ -169,7 +183,7 @@ const CHECKPOINT: &str = "checkpoint";
 #[cfg(test)]
 mod tests {
     use super::super::proof::tests::leaves;
-    use super::super::{consistency, inclusion, root};
+    use super::super::{consistency, root};
     use super::*;
 
     /// A store with the tiles of a tree as they are written while it grows to the sizes.

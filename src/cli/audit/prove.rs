@@ -7,7 +7,7 @@ use std::process::ExitCode as Code;
 use anyhow::{Context as _, bail};
 use data_encoding::BASE64;
 use hotline::config::Config;
-use hotline::tlog::{self, Checkpoint, Proof, Signer, Store, TILE_WIDTH, Tile, TileKind, Tree, Verifier};
+use hotline::tlog::{self, Checkpoint, Proof, Signer, Store, Tree, Verifier};
 use hotline::vault::{KeyClass, Keyring};
 use serde_json::json;
 
@@ -51,23 +51,15 @@ pub(super) fn key(config: &Config, pem: bool, json: bool) -> anyhow::Result<Code
 /// Writes the entry and its proof as files, for somebody else.
 pub(super) fn prove(config: &Config, seq: u64, out: Option<&Path>, json: bool) -> anyhow::Result<Code> {
     let store = Store::new(config.paths.tlog_dir());
-    let note = store.checkpoint()?.context("nothing has been published yet")?;
-    let head = Checkpoint::read(&note).context("the published head is not a checkpoint")?;
-    if seq == 0 || seq > head.size {
-        bail!("there is no record {seq} under the signed head, which covers 1 to {}", head.size);
-    }
-    let index = seq - 1;
-    let path = tlog::inclusion(&Tree { store: &store, size: head.size }, index, head.size)?;
-    let bundle = Tile::in_tree(TileKind::Entries, index / TILE_WIDTH as u64, head.size);
-    let bundle = bundle.context("the record's bundle is missing")?;
-    let entry = store.entries(&bundle)?.swap_remove((index % TILE_WIDTH as u64) as usize);
-    let proof = Proof { index, path, checkpoint: note };
+    let Some((entry, proof)) = seq.checked_sub(1).map_or(Ok(None), |index| store.prove(index))? else {
+        bail!("there is no record {seq} under the signed head yet");
+    };
     let stem = out.map_or_else(|| PathBuf::from(format!("audit-{seq}")), Path::to_owned);
     let (entry_file, proof_file) = (stem.with_extension("entry.json"), stem.with_extension("tlog-proof"));
     fs::write(&entry_file, entry).with_context(|| format!("could not write {}", entry_file.display()))?;
     fs::write(&proof_file, proof.to_string()).with_context(|| format!("could not write {}", proof_file.display()))?;
     print(&if json {
-        json!({ "seq": seq, "treeSize": head.size, "entry": entry_file, "proof": proof_file }).to_string()
+        json!({ "seq": seq, "entry": entry_file, "proof": proof_file }).to_string()
     } else {
         format!("entry  {}\nproof  {}", entry_file.display(), proof_file.display())
     })?;
