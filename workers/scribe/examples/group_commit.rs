@@ -9,37 +9,64 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hotline::audit::{AuditClient, AuditKeys, Event, EventType, LogWriter, Outcome, Severity, verify};
+use hotline::audit::{
+    AuditClient, AuditKeys, Event, EventType, LogWriter, Outcome, PublishedLog, Publisher, Severity, verify,
+};
 use hotline::board::Board;
 use hotline::config::{Acknowledge, Audit};
+use hotline::tlog::{Signer, Store};
 use hotline::wire::KeyBytes;
-use hotline_scribe::{Desk, Stop};
+use hotline_scribe::{Desk, Herald, Stop};
 
 fn main() {
-    let folder = match std::env::args().nth(1) {
-        Some(folder) => tempfile::tempdir_in(folder).unwrap(),
-        None => tempfile::tempdir().unwrap(),
-    };
+    let parent = std::env::args().nth(1);
+    for publishes in [false, true] {
+        let folder = match &parent {
+            Some(parent) => tempfile::tempdir_in(parent).unwrap(),
+            None => tempfile::tempdir().unwrap(),
+        };
+        println!("{}", if publishes { "with a signed head every second" } else { "the log alone" });
+        run(folder.path(), publishes);
+    }
+}
+
+fn run(folder: &Path, publishes: bool) {
     let (board, _fd) = Board::create(1).unwrap();
-    let listener = UnixListener::bind(folder.path().join("scribe.sock")).unwrap();
+    let listener = UnixListener::bind(folder.join("scribe.sock")).unwrap();
     let stop = Stop::new().unwrap();
+    let (log, store) = (folder.join("audit"), Store::new(folder.join("tlog")));
+    std::fs::create_dir(store.folder()).unwrap();
     thread::scope(|threads| {
         threads.spawn(|| {
             let source = "scribe-0@00000000000000aa.1";
-            let keys = AuditKeys::new(vec![KeyBytes { version: 1, bytes: [7; 32] }]).unwrap();
-            let (writer, _) = LogWriter::open(&folder.path().join("audit"), keys, 64 << 20).unwrap();
+            let (writer, _) = LogWriter::open(&log, keys(), 64 << 20).unwrap();
             let mut desk = Desk::new(listener, writer, board.cell(0), source.to_owned()).unwrap();
+            if publishes {
+                let (log, store) = (log.clone(), store.clone());
+                let open = move || Publisher::open(log.clone(), store.clone(), signer(), &[]);
+                desk.publish_by(Herald::start(open, Duration::from_secs(1)).unwrap());
+            }
             desk.serve(&stop);
             desk.leave(&stop);
         });
         for waiting in [1, 16, 256] {
-            measure(folder.path(), waiting);
+            measure(folder, waiting);
         }
         stop.ask(Duration::from_secs(10));
     });
     let started = Instant::now();
-    let report = verify(&folder.path().join("audit"), None, None).unwrap();
-    println!("verified {} records in {:?}", report.records, started.elapsed());
+    let signed_by = [signer().verifier().clone()];
+    let report = verify(&log, None, Some(PublishedLog { store: &store, keys: &signed_by })).unwrap();
+    let rate = report.records as f64 / started.elapsed().as_secs_f64();
+    println!("verified {} records, {} of them published: {rate:.0} records/s", report.records, report.published);
+}
+
+fn keys() -> AuditKeys {
+    AuditKeys::new(vec![KeyBytes { version: 1, bytes: [7; 32] }]).unwrap()
+}
+
+fn signer() -> Signer {
+    Signer::new("localhost/hotline", &[7; 32]).unwrap()
 }
 
 fn measure(run_dir: &Path, waiting: usize) {
