@@ -159,7 +159,9 @@ impl Orders {
                     let (app, sender) = (Arc::clone(&self.app), self.sender.clone());
                     tokio::spawn(async move {
                         let reply = match call {
-                            call @ AdminCall::MintToken { .. } => routes::mint_token(&app, call).await,
+                            AdminCall::MintToken { user, ttl_seconds, requested_by_uid } => {
+                                routes::mint_token(&app, &user, ttl_seconds, requested_by_uid).await
+                            }
                         };
                         sender.admin_reply(request_id, reply);
                     });
