@@ -162,6 +162,9 @@ impl Orders {
                             AdminCall::MintToken { user, ttl_seconds, requested_by_uid } => {
                                 routes::mint_token(&app, &user, ttl_seconds, requested_by_uid).await
                             }
+                            AdminCall::People { act, requested_by_uid } => {
+                                routes::act_on_people(&app, act, requested_by_uid).await
+                            }
                         };
                         sender.admin_reply(request_id, reply);
                     });

@@ -28,6 +28,7 @@ use crate::gate::SESSION_COOKIE;
 use crate::problem::Problem;
 
 pub(crate) use auth::mint_token;
+pub(crate) use users::act_on_people;
 
 /// All routes of the public face.
 pub(crate) fn router(app: Shared) -> Router {

@@ -2,6 +2,10 @@
 //!
 //! Each act needs a factor shown in the last ten minutes, is recorded before it is done, and holds on every worker
 //! with the next request. Nobody changes their own account here, and the last administrator stays.
+mod operator;
+#[cfg(test)]
+mod tests;
+
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use hotline::audit::{EventType, Severity};
@@ -14,13 +18,15 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::auth::timestamp;
-use super::{ProblemBody, json};
 use crate::app::Shared;
 use crate::gate::Caller;
 use crate::json::Json;
 use crate::problem::{Problem, Reply};
+use crate::routes::auth::timestamp;
+use crate::routes::{ProblemBody, json};
 use crate::trail::{self, Act};
+
+pub(crate) use operator::act_on_people;
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -246,7 +252,7 @@ fn names(roles: &[Role]) -> Vec<&'static str> {
 }
 
 /// One line of visible text, so that it is the same wherever it is shown.
-pub(super) fn check_name(name: &str) -> Result<&str, &'static str> {
+fn check_name(name: &str) -> Result<&str, &'static str> {
     let name = name.trim();
     match name.chars().count() {
         0 => Err("is empty"),
@@ -256,7 +262,7 @@ pub(super) fn check_name(name: &str) -> Result<&str, &'static str> {
     }
 }
 
-pub(super) fn check_roles(roles: &[String]) -> Result<Vec<Role>, &'static str> {
+fn check_roles(roles: &[String]) -> Result<Vec<Role>, &'static str> {
     let mut known = roles.iter().map(|name| Role::parse(name)).collect::<Option<Vec<_>>>().ok_or("names no role")?;
     known.sort_unstable_by_key(|role| role.name());
     known.dedup();
