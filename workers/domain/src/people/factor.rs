@@ -66,8 +66,8 @@ impl People {
         let waits_since_ms = now_ms.saturating_sub(totp.created_at_ms.cast_unsigned());
         let step = totp::step_of(secrets.app(), code, now_ms / 1_000);
         let (Some(step), true) = (step, waits_since_ms < CONFIRM_WITHIN_MS) else { return Ok(None) };
-        let (recovery_codes, digests) = secrets.new_codes()?;
-        let at_ms = now_ms.cast_signed();
+        let (recovery_codes, at_ms) = (new_codes()?, now_ms.cast_signed());
+        let digests = secrets.digests(&recovery_codes);
         let confirmed = self.store.confirm_totp(user, step.cast_signed(), digests, session, at_ms).await?;
         Ok(confirmed.map(|ended| Confirmed { recovery_codes, ended }))
     }
@@ -94,8 +94,8 @@ impl People {
         if totp.confirmed_at_ms.is_none() {
             return Ok(None);
         }
-        let (codes, digests) = secrets.new_codes()?;
-        self.store.put_recovery_codes(user, digests).await?;
+        let codes = new_codes()?;
+        self.store.put_recovery_codes(user, secrets.digests(&codes)).await?;
         Ok(Some(codes))
     }
 
@@ -128,11 +128,13 @@ impl Secrets {
         tag.as_ref().try_into().expect("HMAC-SHA256 gives 32 bytes")
     }
 
-    fn new_codes(&self) -> Result<(Vec<Zeroizing<String>>, Vec<[u8; 32]>), StoreError> {
-        let codes = (0..RECOVERY_CODES).map(|_| letters::<RECOVERY_LETTERS>()).collect::<Result<Vec<_>, _>>()?;
-        let digests = codes.iter().map(|code| self.digest(code)).collect();
-        Ok((codes, digests))
+    fn digests(&self, codes: &[Zeroizing<String>]) -> Vec<[u8; 32]> {
+        codes.iter().map(|code| self.digest(code)).collect()
     }
+}
+
+fn new_codes() -> Result<Vec<Zeroizing<String>>, StoreError> {
+    (0..RECOVERY_CODES).map(|_| letters::<RECOVERY_LETTERS>()).collect()
 }
 
 fn secret_place(row: &str) -> Aad<'_> {
