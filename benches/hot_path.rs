@@ -15,8 +15,16 @@ use hotline::wire::{self, ToScribe};
 fn main() {
     let (board, _fd) = Board::create(1).expect("memory for a board");
     let budget = Budget { requests: 1_000_000_000, window_seconds: 60 };
-    let session =
-        SessionCell { user: 1, permissions: 1, epoch: 1, expires_at_ms: u64::MAX, last_seen_ms: 0, revoked: false };
+    let session = SessionCell {
+        user: 1,
+        permissions: 1,
+        epoch: 1,
+        expires_at_ms: u64::MAX,
+        last_seen_ms: 0,
+        revoked: false,
+        must_change_password: false,
+        lacks_factor: false,
+    };
     board.put_session(7, session);
     let vault = Vault::new([(KeyClass::Cache, vec![KeyBytes { version: 1, bytes: [7; 32] }])]);
     let place = Aad { table: "cache", row: "/api/v1/cases/1", column: "answer", version: 1 };

@@ -8,7 +8,7 @@ use tungstenite::{Message, WebSocket};
 use crate::cases::new_case;
 use crate::support::{Client, Hotline, Request};
 
-fn open<'a>(
+pub fn open<'a>(
     client: &Client,
     headers: &[(&'static str, String)],
     stream: impl Read + Write + 'a,
@@ -29,7 +29,7 @@ fn token_of(hotline: &Hotline) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn next_json<S: Read + Write>(socket: &mut WebSocket<S>) -> Value {
+pub fn next_json<S: Read + Write>(socket: &mut WebSocket<S>) -> Value {
     loop {
         match socket.read().expect("a message") {
             Message::Text(text) => return serde_json::from_str(&text).unwrap(),

@@ -28,6 +28,7 @@ mod misfortunes;
 mod notify;
 mod overload;
 mod parent;
+mod people;
 mod reload;
 mod scale;
 mod secrecy;

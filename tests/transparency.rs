@@ -128,6 +128,43 @@ fn the_signed_head_is_verified_by_openssl() {
 }
 
 #[test]
+fn an_auditor_reads_it_over_the_api_and_whoever_runs_the_service_does_not() {
+    let hotline = Hotline::start("[audit]\npublish_interval_ms = 20");
+    let admin = hotline.admin();
+    work(&admin, 3);
+    let records = published(&hotline);
+    assert_eq!(told(&hotline, &["user", "add", "vera", "--role", "auditor"]).0, Some(0));
+    let token = told(&hotline, &["token", "--user", "vera", "--ttl", "1h"]).1.trim().to_owned();
+    let auditor = hotline.client().with_token(&token);
+    auditor.get("/api/v1/cases").expect(403);
+    admin.get("/api/v1/audit/log/checkpoint").expect(403);
+
+    let folder = tempfile::tempdir().unwrap();
+    let proven = auditor.get(&format!("/api/v1/audit/records/{records}")).expect(200).json();
+    for (name, member) in [("entry", "entry"), ("proof", "proof")] {
+        fs::write(folder.path().join(name), proven[member].as_str().unwrap()).unwrap();
+    }
+    let key = told(&hotline, &["audit", "key"]).1.trim().to_owned();
+    let (code, said) = outsider(&["audit", "check", "entry", "proof", "--key", &key], folder.path());
+    assert_eq!(code, Some(0), "{said}");
+    for seq in ["0", "1000000", "last", "-1"] {
+        auditor.get(&format!("/api/v1/audit/records/{seq}")).expect(404);
+    }
+
+    let head = auditor.get("/api/v1/audit/log/checkpoint").expect(200);
+    assert_eq!(head.header("content-type"), Some("text/plain; charset=utf-8"));
+    let size: u64 = head.text().lines().nth(1).unwrap().parse().unwrap();
+    assert!(size >= records && size < 256, "one tile: {size}");
+    let bundle = auditor.get(&format!("/api/v1/audit/log/tile/entries/000.p/{size}")).expect(200);
+    assert!(bundle.body.windows(11).any(|bytes| bytes == b"case.create"));
+    let hashes = auditor.get(&format!("/api/v1/audit/log/tile/0/000.p/{size}")).expect(200);
+    assert_eq!(hashes.body.len() as u64, 32 * size);
+    for none in ["0/001", "0/0", "../checkpoint", "entries/%2e%2e/checkpoint", "64/000"] {
+        auditor.get(&format!("/api/v1/audit/log/tile/{none}")).expect(404);
+    }
+}
+
+#[test]
 fn publishing_goes_on_over_the_deaths_of_scribes_and_stops_before_a_contradiction() {
     let hotline =
         Hotline::start("[audit]\npublish_interval_ms = 10\n[workers]\nbackoff_first_ms = 1\nbackoff_max_ms = 1");

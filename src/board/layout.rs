@@ -54,8 +54,8 @@ const BOOT_ID: usize = 1;
 
 /// Words of one cache line; parts that different processes write never share one.
 const LINE: usize = 8;
-/// `"hotline"` and the layout's number; raise it with every change below.
-pub const LAYOUT_ID: u64 = 0x686f_746c_696e_0004;
+/// `"hotline"` and the layout's number; raise it with every change below, and of what a word means.
+pub const LAYOUT_ID: u64 = 0x686f_746c_696e_0005;
 
 /// Workers that can have a heartbeat cell at one time.
 pub const CELLS_MAX: u16 = 256;

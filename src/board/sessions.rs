@@ -18,6 +18,10 @@ pub struct SessionCell {
     pub expires_at_ms: u64,
     pub last_seen_ms: u64,
     pub revoked: bool,
+    /// The user's password was given by somebody else and waits to be replaced.
+    pub must_change_password: bool,
+    /// Somebody of the staff who has no second factor.
+    pub lacks_factor: bool,
 }
 
 impl Board {
@@ -26,7 +30,8 @@ impl Board {
         self.session_set(id).chunks_exact(SESSION_WORDS).find_map(|cell| read(cell, id))
     }
 
-    /// Makes a session known to every worker. A revoked one stays revoked.
+    /// Makes a session known to every worker. A revoked one stays revoked, and what is known of a later epoch stays:
+    /// so a copy that somebody read before a change cannot undo it.
     ///
     /// If all four places are taken, the one seen longest ago makes room.
     pub fn put_session(&self, id: u128, new: SessionCell) {
@@ -37,15 +42,21 @@ impl Board {
             .or_else(|| set.chunks_exact(SESSION_WORDS).min_by_key(|cell| cell[LAST_SEEN].load(Ordering::Relaxed)))
             .unwrap_or(&set[..SESSION_WORDS]);
         write(cell, |cell| {
-            let stays_revoked = holds(cell, id) && cell[FLAGS].load(Ordering::Relaxed) & REVOKED != 0;
-            let revoked = if new.revoked || stays_revoked { REVOKED } else { 0 };
+            let flags = if holds(cell, id) { cell[FLAGS].load(Ordering::Relaxed) } else { 0 };
+            let revoked = if new.revoked { REVOKED } else { flags & REVOKED };
+            if (flags >> 32) as u32 > new.epoch {
+                cell[FLAGS].store(flags | revoked, Ordering::Relaxed);
+                return;
+            }
+            let must_change = if new.must_change_password { MUST_CHANGE_PASSWORD } else { 0 };
+            let lacks_factor = if new.lacks_factor { LACKS_FACTOR } else { 0 };
             cell[ID].store(tag(id), Ordering::Relaxed);
             cell[USER_HIGH].store((new.user >> 64) as u64, Ordering::Relaxed);
             cell[USER_LOW].store(new.user as u64, Ordering::Relaxed);
             cell[PERMISSIONS].store(new.permissions, Ordering::Relaxed);
             cell[EXPIRES].store(new.expires_at_ms, Ordering::Relaxed);
             cell[LAST_SEEN].store(new.last_seen_ms, Ordering::Relaxed);
-            cell[FLAGS].store(u64::from(new.epoch) << 32 | revoked, Ordering::Relaxed);
+            cell[FLAGS].store(u64::from(new.epoch) << 32 | revoked | must_change | lacks_factor, Ordering::Relaxed);
         });
     }
 
@@ -103,6 +114,8 @@ fn read(cell: &[AtomicU64], id: u128) -> Option<SessionCell> {
             expires_at_ms: cell[EXPIRES].load(Ordering::Relaxed),
             last_seen_ms: cell[LAST_SEEN].load(Ordering::Relaxed),
             revoked: flags & REVOKED != 0,
+            must_change_password: flags & MUST_CHANGE_PASSWORD != 0,
+            lacks_factor: flags & LACKS_FACTOR != 0,
         };
         fence(Ordering::Acquire);
         if cell[SEQUENCE].load(Ordering::Relaxed) == before {
@@ -137,6 +150,8 @@ fn write(cell: &[AtomicU64], change: impl Fn(&[AtomicU64])) {
 /// About a hundred microseconds; a cell is written in a hundred nanoseconds.
 const SPINS_MAX: u32 = 20_000;
 const REVOKED: u64 = 1;
+const MUST_CHANGE_PASSWORD: u64 = 1 << 1;
+const LACKS_FACTOR: u64 = 1 << 2;
 
 const SEQUENCE: usize = 0;
 const ID: usize = 1;
@@ -160,6 +175,8 @@ mod tests {
             expires_at_ms: n,
             last_seen_ms: n,
             revoked: false,
+            must_change_password: n.is_multiple_of(2),
+            lacks_factor: n.is_multiple_of(3),
         }
     }
 
@@ -177,6 +194,17 @@ mod tests {
         assert!(board.session(42).unwrap().revoked);
         board.put_session(42, cell(7));
         assert!(other.session(42).unwrap().revoked, "an old copy does not bring it back");
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_does_not_undo_it() {
+        let (board, _fd) = Board::create(1).unwrap();
+        let changed = SessionCell { permissions: 0, ..cell(8) };
+        board.put_session(42, changed);
+        board.put_session(42, SessionCell { epoch: 7, ..cell(8) });
+        assert_eq!(board.session(42), Some(changed));
+        board.put_session(42, SessionCell { epoch: 7, revoked: true, ..cell(8) });
+        assert_eq!(board.session(42), Some(SessionCell { revoked: true, ..changed }));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod settings;
 mod status;
 mod token;
 mod top;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode as Code;
@@ -71,6 +72,11 @@ enum Command {
     },
     /// Make a bearer token for automation. The act is recorded.
     Token(token::TokenArguments),
+    /// Let people in, or out: the way in while nobody can log in. Every act is recorded.
+    User {
+        #[command(subcommand)]
+        command: user::UserCommand,
+    },
     /// Place a recording as a call and show the case that comes of it.
     Call(call::CallArguments),
     /// Read or prove the audit log.
@@ -118,6 +124,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
                 Command::Top(arguments) => top::run(&config, &arguments, json),
                 Command::Health { url } => health::ask(&config, url.as_deref(), json),
                 Command::Token(arguments) => token::mint(&config, &arguments, json),
+                Command::User { command } => user::run(&config, command, json),
                 Command::Call(arguments) => call::place(&config, &arguments, json),
                 Command::Audit { command } => audit::run(&config, &command, json),
                 Command::CheckConfig { .. } | Command::Preflight | Command::Version => Ok(Code::SUCCESS),

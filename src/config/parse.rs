@@ -18,6 +18,7 @@ pub(super) fn config(read: &mut Reader) -> Config {
         admission: admission(read),
         rate: rate(read),
         sessions: sessions(read),
+        people: people(read),
         passwords: passwords(read),
         audit: audit(read),
         store: store(read),
@@ -191,6 +192,14 @@ fn sessions(read: &mut Reader) -> Sessions {
         read.mistake("sessions.idle_seconds", "must not be more than sessions.absolute_seconds");
     }
     sessions
+}
+
+fn people(read: &mut Reader) -> People {
+    let mfa = [("required", Mfa::Required), ("offered", Mfa::Offered)];
+    People {
+        mfa: read.choice("people.mfa", Mfa::Required, &mfa),
+        step_up_seconds: read.number("people.step_up_seconds", 600, 1..=3_600),
+    }
 }
 
 fn passwords(read: &mut Reader) -> Pool {

@@ -19,6 +19,7 @@ pub struct Config {
     pub admission: Admission,
     pub rate: Rate,
     pub sessions: Sessions,
+    pub people: People,
     pub passwords: Pool,
     pub audit: Audit,
     pub store: Store,
@@ -218,7 +219,7 @@ pub struct Queue {
 pub struct Rate {
     pub anonymous: Budget,
     pub authenticated: Budget,
-    /// Failed and successful log-ins, for an address and for a name.
+    /// Failed and successful log-ins, for an address.
     pub login: Budget,
     pub voice: Budget,
     /// Requests that one person may mark as an emergency.
@@ -237,6 +238,24 @@ pub struct Sessions {
     pub idle_seconds: u64,
     /// Longest life of a token made by `hotline token`.
     pub automation_seconds_max: u64,
+}
+
+/// What people with an account must show.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct People {
+    pub mfa: Mfa,
+    /// For so long after a factor was shown sensitive acts are open.
+    pub step_up_seconds: u64,
+}
+
+/// Whether staff need a second factor. Whoever has one is asked for it in either case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mfa {
+    /// Without one a member of the staff can only set one up.
+    Required,
+    /// It is theirs to choose.
+    Offered,
 }
 
 /// Threads that compute beside the event loop of one process; the number follows the queue's delay.

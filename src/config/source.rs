@@ -129,7 +129,7 @@ fn put(table: &mut Table, key: &str, value: Value) {
     }
 }
 
-pub(super) const SECTIONS: [&str; 15] = [
+pub(super) const SECTIONS: [&str; 16] = [
     "server",
     "paths",
     "tls",
@@ -138,6 +138,7 @@ pub(super) const SECTIONS: [&str; 15] = [
     "admission",
     "rate",
     "sessions",
+    "people",
     "passwords",
     "audit",
     "store",

@@ -152,6 +152,7 @@ impl Supervisor {
         let name = match &ask {
             Ask::Status => "status",
             Ask::Token { .. } => "token",
+            Ask::User { .. } => "user",
             Ask::Stop => "stop",
             Ask::Reload => "reload",
             Ask::Upgrade => "upgrade",
@@ -180,6 +181,9 @@ impl Supervisor {
             Ask::Token { user, ttl_seconds } => {
                 self.forward_command(visitor, AdminCall::MintToken { user, ttl_seconds, requested_by_uid: uid }, now);
             }
+            Ask::User { act } => {
+                self.forward_command(visitor, AdminCall::People { act, requested_by_uid: uid }, now);
+            }
         }
     }
 
@@ -201,6 +205,8 @@ impl Supervisor {
             AdminReply::Token { token, expires_at_ms } => {
                 Told::Token { token, expires_at: clock::rfc3339(expires_at_ms) }
             }
+            AdminReply::People(users) => Told::Users { users },
+            AdminReply::Person { name, one_time_password } => Told::User { name, one_time_password },
             AdminReply::Refused { reason } => Told::Refused { reason },
         };
         self.admin.reply(visitor, &told);

@@ -1,5 +1,5 @@
 //! What is said on the admin socket: one JSON line each way.
-use hotline::wire::Confinement;
+use hotline::wire::{Confinement, PeopleAct, PersonLine};
 use serde::{Deserialize, Serialize};
 
 /// A command from the command line of somebody who may give it.
@@ -11,6 +11,9 @@ pub(crate) enum Ask {
     Token {
         user: String,
         ttl_seconds: u64,
+    },
+    User {
+        act: PeopleAct,
     },
     /// As SIGHUP; answered when it is done or taken back.
     Reload,
@@ -29,6 +32,14 @@ pub(crate) enum Told {
     Token {
         token: String,
         expires_at: String,
+    },
+    Users {
+        users: Vec<PersonLine>,
+    },
+    #[serde(rename_all = "camelCase")]
+    User {
+        name: String,
+        one_time_password: Option<String>,
     },
     Stopping,
     /// The change is done.

@@ -153,6 +153,43 @@ pub struct LiveEvent {
 pub enum AdminCall {
     /// `hotline token --user NAME --ttl 1h`: a bearer token for automation.
     MintToken { user: String, ttl_seconds: u64, requested_by_uid: u32 },
+    /// `hotline user …`: the operator's way in when nobody else is there to let people in.
+    People { act: PeopleAct, requested_by_uid: u32 },
+}
+
+/// What an operator does about people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum PeopleAct {
+    Add {
+        name: String,
+        roles: Vec<String>,
+    },
+    List,
+    /// Takes the password, the second factor or both away; ends all sessions.
+    Reset {
+        name: String,
+        password: bool,
+        factor: bool,
+    },
+    Disable {
+        name: String,
+    },
+    Enable {
+        name: String,
+    },
+}
+
+/// Somebody with an account, as an operator sees them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PersonLine {
+    pub name: String,
+    pub roles: Vec<String>,
+    pub disabled: bool,
+    /// Has a second factor.
+    pub mfa: bool,
+    pub must_change_password: bool,
 }
 
 /// Answers to `AdminCall`.
@@ -161,6 +198,12 @@ pub enum AdminReply {
     Token {
         token: String,
         expires_at_ms: i64,
+    },
+    People(Vec<PersonLine>),
+    /// An act on somebody is done; a new password is told this once.
+    Person {
+        name: String,
+        one_time_password: Option<String>,
     },
     /// What was wrong, fit to be shown.
     Refused {

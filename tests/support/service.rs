@@ -77,6 +77,8 @@ impl Hotline {
             metrics_bind = "127.0.0.1:0"
             [workers]
             api = 2
+            [people]
+            mfa = "offered"
             [rate]
             anonymous = {{ requests = 100000, window_seconds = 60 }}
             authenticated = {{ requests = 100000, window_seconds = 60 }}

@@ -154,7 +154,7 @@ impl App {
         self.coarse_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    pub(crate) fn charge(&self, payer: Payer<'_>, budget: Budget) -> Charge {
+    pub(crate) fn charge(&self, payer: Payer, budget: Budget) -> Charge {
         charge(&self.board, self.boot_id, payer, budget, self.now_ms())
     }
 

@@ -1,9 +1,12 @@
 //! The domain, as this worker asks it: what the store says, with the board kept in step, and its
 //! errors turned into what a caller may know.
+use std::sync::Arc;
+
 use hotline::board::SessionCell;
 use hotline::vault::{Aad, KeyClass};
 use hotline_domain::calls::Call;
 use hotline_domain::cases::{self, Case, CaseError};
+use hotline_domain::people::Person;
 use hotline_domain::policy::Permissions;
 use hotline_domain::sessions::Session;
 use hotline_domain::store::StoreError;
@@ -17,9 +20,18 @@ use crate::problem::{Problem, Reply};
 
 impl App {
     /// A session, on the board from its first moment.
-    pub(crate) async fn start_session(&self, user: Uuid, ttl_seconds: Option<u64>) -> Reply<Session> {
-        let session = self.domain.sessions.create(user, ttl_seconds).await.map_err(|error| self.broken(error))?;
-        self.board.put_session(session.id.as_u128(), session.cell());
+    /// None if the person has changed since they proved who they are.
+    pub(crate) async fn start_session(
+        &self,
+        person: &Person,
+        factors: u8,
+        ttl_seconds: Option<u64>,
+    ) -> Reply<Option<Session>> {
+        let created = self.domain.sessions.create(person, factors, ttl_seconds).await;
+        let session = created.map_err(|error| self.broken(error))?;
+        if let Some(session) = &session {
+            self.board.put_session(session.id.as_u128(), session.cell());
+        }
         Ok(session)
     }
 
@@ -28,8 +40,25 @@ impl App {
         // The board first: from here on nobody gets in, whatever becomes of the store.
         self.board.revoke_session(session.as_u128());
         self.domain.sessions.revoke(session).await.map_err(|error| self.broken(error))?;
-        self.announce(crate::live::session_topic(session), &serde_json::json!({ "event": "session.ended" }));
+        self.refresh(&[session], &[]).await;
         Ok(())
+    }
+
+    /// A person has changed in the store: from the answer on every worker acts on it. Sessions that ended are on the
+    /// board as ended, so that nobody who read them a moment before brings them back.
+    pub(crate) async fn refresh(&self, ended: &[Uuid], living: &[Uuid]) {
+        for session in ended {
+            self.board.revoke_session(session.as_u128());
+        }
+        for session in ended.iter().chain(living) {
+            if self.session_from_store(*session).await.is_err() {
+                // Its rights are not known: whoever it is logs in again.
+                self.board.revoke_session(session.as_u128());
+            }
+        }
+        for session in ended {
+            self.announce(crate::live::session_topic(*session), &serde_json::json!({ "event": "session.ended" }));
+        }
     }
 
     /// What the store knows of a session; on the board afterwards.
@@ -41,12 +70,15 @@ impl App {
         }))
     }
 
-    /// So that the idle limit survives a restart. Nobody waits for it.
+    /// So that the idle limit survives a restart; and the board learns what a worker that was killed in the middle of
+    /// a change could not put there any more. Nobody waits for it.
     pub(crate) fn note_session_use(&self, session: Uuid, now_ms: u64) {
-        let sessions = self.domain.sessions.clone();
+        let (sessions, board) = (self.domain.sessions.clone(), Arc::clone(&self.board));
         tokio::spawn(async move {
-            if let Err(error) = sessions.touch(session, now_ms).await {
-                tracing::debug!(%error, "could not note the use of a session");
+            let noted = sessions.touch(session, now_ms).await;
+            match noted.and(sessions.find(session).await) {
+                Ok(found) => drop(found.map(|found| board.put_session(session.as_u128(), found.cell()))),
+                Err(error) => tracing::debug!(%error, "could not note the use of a session"),
             }
         });
     }

@@ -36,6 +36,8 @@ pub(crate) fn config(folder: &Path) -> Config {
         authenticated = {{ requests = 100000, window_seconds = 60 }}
         login = {{ requests = 1000, window_seconds = 60 }}
         voice = {{ requests = 1000, window_seconds = 60 }}
+        [people]
+        mfa = "offered"
         [speech]
         synchronous_wait_ms = 200
         "#,
@@ -86,7 +88,16 @@ impl Fixture {
 
     /// Through the gate, as a connection would.
     pub(crate) async fn ask(&self, request: http::request::Builder, body: impl Into<Body>) -> Answer {
-        let connection = Connection::new("192.0.2.1".parse().unwrap(), self.app.coarse_ms());
+        self.ask_from("192.0.2.1", request, body).await
+    }
+
+    pub(crate) async fn ask_from(
+        &self,
+        address: &str,
+        request: http::request::Builder,
+        body: impl Into<Body>,
+    ) -> Answer {
+        let connection = Connection::new(address.parse().unwrap(), self.app.coarse_ms());
         let response = gate::handle(&self.app, &connection, request.body(body.into()).unwrap()).await;
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -166,9 +177,23 @@ impl Fixture {
     pub(crate) async fn lawyer(&self) -> Lawyer<'_> {
         let password = zeroize::Zeroizing::new(PASSWORD.to_owned());
         self.app.domain.people.create_first_administrator(password, false).await.unwrap();
-        let body = serde_json::json!({ "username": "admin", "password": PASSWORD });
-        let answer = self.ask(json_request("POST", "/api/v1/auth/login"), body.to_string()).await.expect(200);
-        Lawyer { fixture: self, token: answer.json()["token"].as_str().unwrap().to_owned() }
+        self.log_in("admin", PASSWORD).await
+    }
+
+    /// By name and password alone.
+    pub(crate) async fn log_in(&self, name: &str, password: &str) -> Lawyer<'_> {
+        let body = serde_json::json!({ "username": name, "password": password });
+        let answer = self.post("/api/v1/auth/login", &body).await.expect(200);
+        self.holder_of(&answer.json()["token"])
+    }
+
+    pub(crate) fn holder_of(&self, token: &serde_json::Value) -> Lawyer<'_> {
+        Lawyer { fixture: self, token: token.as_str().unwrap().to_owned() }
+    }
+
+    /// As a stranger.
+    pub(crate) async fn post(&self, path: &str, body: &serde_json::Value) -> Answer {
+        self.ask(json_request("POST", path), body.to_string()).await
     }
 }
 
@@ -179,6 +204,10 @@ impl Lawyer<'_> {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.fixture.ask(self.request("GET", path), "").await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.fixture.ask(self.request("DELETE", path), "").await
     }
 
     pub(crate) async fn principal(&self) -> gate::Principal {

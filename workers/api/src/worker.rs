@@ -159,7 +159,12 @@ impl Orders {
                     let (app, sender) = (Arc::clone(&self.app), self.sender.clone());
                     tokio::spawn(async move {
                         let reply = match call {
-                            call @ AdminCall::MintToken { .. } => routes::mint_token(&app, call).await,
+                            AdminCall::MintToken { user, ttl_seconds, requested_by_uid } => {
+                                routes::mint_token(&app, &user, ttl_seconds, requested_by_uid).await
+                            }
+                            AdminCall::People { act, requested_by_uid } => {
+                                routes::act_on_people(&app, act, requested_by_uid).await
+                            }
                         };
                         sender.admin_reply(request_id, reply);
                     });

@@ -104,6 +104,11 @@ impl Role {
         }
     }
 
+    /// Works for the hotline; not who calls it, and no machine.
+    pub const fn is_staff(self) -> bool {
+        !matches!(self, Self::Caller | Self::Service)
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Admin => "admin",

@@ -6,7 +6,7 @@ use hotline::config;
 use hotline::lifecycle::clock;
 use uuid::Uuid;
 
-use crate::people::roles_of;
+use crate::people::{Person, roles_of};
 use crate::policy::{Permissions, permissions_of};
 use crate::store::{SessionRow, Store, StoreError};
 
@@ -29,6 +29,14 @@ pub struct Session {
     pub last_seen_ms: u64,
     pub automation: bool,
     pub revoked: bool,
+    /// How many factors were shown: NIST's assurance level.
+    pub factors: u8,
+    /// When one was shown last.
+    pub proven_at_ms: u64,
+    /// The user's password was given by somebody else.
+    pub must_change_password: bool,
+    /// Somebody of the staff who has no second factor.
+    pub lacks_factor: bool,
 }
 
 impl Sessions {
@@ -36,39 +44,54 @@ impl Sessions {
         Self { store, settings }
     }
 
-    /// A session for somebody who proved who they are. `ttl_seconds` is for automation: a life of its own
-    /// and no idle limit.
-    pub async fn create(&self, user: Uuid, ttl_seconds: Option<u64>) -> Result<Session, StoreError> {
+    /// A session for somebody who proved who they are by so many factors. `ttl_seconds` is for automation: a life of
+    /// its own and no idle limit. None if the person has changed since they were looked up.
+    pub async fn create(
+        &self,
+        person: &Person,
+        factors: u8,
+        ttl_seconds: Option<u64>,
+    ) -> Result<Option<Session>, StoreError> {
         let now_ms = clock::now_ms();
         let longest = self.settings.automation_seconds_max;
         let seconds = ttl_seconds.map_or(self.settings.absolute_seconds, |ttl| ttl.min(longest));
         let row = SessionRow {
             // Random, not ordered: it is the secret part of knowing a session.
             id: Uuid::new_v4(),
-            user,
+            user: person.id,
             created_at_ms: now_ms.cast_signed(),
             expires_at_ms: (now_ms + seconds * 1_000).cast_signed(),
             last_seen_ms: now_ms.cast_signed(),
             automation: ttl_seconds.is_some(),
             revoked_at_ms: None,
+            factors,
+            // An operator's word for a machine proves no person.
+            proven_at_ms: if ttl_seconds.is_some() { 0 } else { now_ms.cast_signed() },
         };
         let id = row.id;
-        self.store.insert_session(row).await?;
-        self.find(id).await?.ok_or(StoreError::Malformed { what: "a session without its user" })
+        if !self.store.insert_session(row, person.epoch).await? {
+            return Ok(None);
+        }
+        self.find(id).await
     }
 
     pub async fn find(&self, id: Uuid) -> Result<Option<Session>, StoreError> {
         let Some((session, user)) = self.store.session(id).await? else { return Ok(None) };
+        let roles = roles_of(&user)?;
         Ok(Some(Session {
             id: session.id,
             user: session.user,
-            permissions: permissions_of(&roles_of(&user)?),
+            permissions: permissions_of(&roles),
             epoch: user.epoch,
             created_at_ms: session.created_at_ms.cast_unsigned(),
             expires_at_ms: session.expires_at_ms.cast_unsigned(),
             last_seen_ms: session.last_seen_ms.cast_unsigned(),
             automation: session.automation,
-            revoked: session.revoked_at_ms.is_some(),
+            revoked: session.revoked_at_ms.is_some() || user.disabled_at_ms.is_some(),
+            factors: session.factors,
+            proven_at_ms: session.proven_at_ms.cast_unsigned(),
+            must_change_password: user.must_change_password && !session.automation,
+            lacks_factor: !user.has_factor && !session.automation && roles.iter().any(|role| role.is_staff()),
         }))
     }
 
@@ -77,9 +100,19 @@ impl Sessions {
         self.store.revoke_session(id, clock::now_ms().cast_signed()).await
     }
 
-    /// Ends whatever sessions a user has; tells which. The caller marks the board.
-    pub async fn revoke_all(&self, user: Uuid) -> Result<Vec<Uuid>, StoreError> {
-        self.store.revoke_sessions_of(user, clock::now_ms().cast_signed()).await
+    /// Ends whatever sessions a user has, but for one; tells which. The caller marks the board.
+    pub async fn revoke_all(&self, user: Uuid, but: Option<Uuid>) -> Result<Vec<Uuid>, StoreError> {
+        self.store.revoke_sessions_of(user, but, clock::now_ms().cast_signed()).await
+    }
+
+    /// A user's sessions that have not ended, newest first. Whether they rested too long is the caller's to see.
+    pub async fn of_user(&self, user: Uuid) -> Result<Vec<SessionRow>, StoreError> {
+        self.store.sessions_of(user, clock::now_ms().cast_signed()).await
+    }
+
+    /// A factor was shown in this session just now; `factors` in all.
+    pub async fn prove(&self, id: Uuid, factors: u8) -> Result<(), StoreError> {
+        self.store.prove_session(id, factors, clock::now_ms().cast_signed()).await
     }
 
     /// Keeps the idle limit right over restarts; callers do this once a minute at most.
@@ -104,6 +137,8 @@ impl Session {
             // Automation has no idle limit: it counts as seen until it expires.
             last_seen_ms: if self.automation { self.expires_at_ms } else { self.last_seen_ms },
             revoked: self.revoked,
+            must_change_password: self.must_change_password,
+            lacks_factor: self.lacks_factor,
         }
     }
 }
@@ -119,7 +154,7 @@ mod tests {
     fn a_session_lives_until_it_is_revoked() {
         let (domain, _folder) = domain();
         let person = administrator(&domain);
-        let session = block_on(domain.sessions.create(person.id, None)).unwrap();
+        let session = block_on(domain.sessions.create(&person, 1, None)).unwrap().unwrap();
         assert_eq!(session.expires_at_ms - session.created_at_ms, 86_400_000);
         assert!(!session.revoked);
         assert!(block_on(domain.sessions.revoke(session.id)).unwrap());
@@ -133,10 +168,10 @@ mod tests {
         let (domain, _folder) = domain();
         let person = administrator(&domain);
         let mut made: Vec<Uuid> =
-            (0..3).map(|_| block_on(domain.sessions.create(person.id, None)).unwrap().id).collect();
+            (0..3).map(|_| block_on(domain.sessions.create(&person, 1, None)).unwrap().unwrap().id).collect();
         assert!(block_on(domain.sessions.revoke(made.remove(0))).unwrap());
-        assert!(block_on(domain.sessions.revoke_all(Uuid::new_v4())).unwrap().is_empty());
-        let mut ended = block_on(domain.sessions.revoke_all(person.id)).unwrap();
+        assert!(block_on(domain.sessions.revoke_all(Uuid::new_v4(), None)).unwrap().is_empty());
+        let mut ended = block_on(domain.sessions.revoke_all(person.id, None)).unwrap();
         ended.sort();
         made.sort();
         assert_eq!(ended, made, "the one that had ended is not named again");
@@ -146,7 +181,7 @@ mod tests {
     #[test]
     fn use_is_remembered_and_never_goes_back() {
         let (domain, _folder) = domain();
-        let session = block_on(domain.sessions.create(administrator(&domain).id, None)).unwrap();
+        let session = block_on(domain.sessions.create(&administrator(&domain), 1, None)).unwrap().unwrap();
         let later = session.last_seen_ms + 90_000;
         block_on(domain.sessions.touch(session.id, later)).unwrap();
         block_on(domain.sessions.touch(session.id, later - 50_000)).unwrap();
@@ -157,10 +192,10 @@ mod tests {
     fn automation_has_its_own_life_within_the_limit() {
         let (domain, _folder) = domain();
         let person = administrator(&domain);
-        let hour = block_on(domain.sessions.create(person.id, Some(3_600))).unwrap();
+        let hour = block_on(domain.sessions.create(&person, 1, Some(3_600))).unwrap().unwrap();
         assert_eq!(hour.expires_at_ms - hour.created_at_ms, 3_600_000);
         assert_eq!(hour.cell().last_seen_ms, hour.expires_at_ms);
-        let century = block_on(domain.sessions.create(person.id, Some(u64::from(u32::MAX)))).unwrap();
+        let century = block_on(domain.sessions.create(&person, 1, Some(u64::from(u32::MAX)))).unwrap().unwrap();
         assert_eq!(century.expires_at_ms - century.created_at_ms, 2_592_000_000);
     }
 }

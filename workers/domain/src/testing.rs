@@ -36,7 +36,7 @@ pub(crate) fn domain() -> (Domain, TempDir) {
 }
 
 pub(crate) fn administrator(domain: &Domain) -> Person {
-    let password = Zeroizing::new("correct horse battery".to_owned());
+    let password = Zeroizing::new(PASSWORD.to_owned());
     block_on(domain.people.create_first_administrator(password, false)).unwrap();
     block_on(domain.people.find("admin")).unwrap().unwrap()
 }
@@ -44,3 +44,5 @@ pub(crate) fn administrator(domain: &Domain) -> Person {
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
+
+pub(crate) const PASSWORD: &str = "correct horse battery";

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | emergency | a call or case that our own triage found to be an emergency; whatever somebody who takes calls marks with `X-Emergency: true`, within a budget |
 //! | live call | somebody is on the line: the recording, its status, triage, opening the case, live events |
-//! | interactive | somebody sits before a screen: one case, log-in, log-out |
+//! | interactive | somebody sits before a screen: one case, log-in, log-out, the own account, one colleague's |
 //! | batch | lists and exports, the API's description, paths that are not there, everything of strangers |
 //!
 //! A stranger's request is never more than interactive, and only where strangers have to come in (log-in,
@@ -28,7 +28,7 @@ impl Class {
     pub(crate) fn of(route: Route, method: &Method, principal: Option<&Principal>) -> Self {
         let known = principal.is_some();
         match route {
-            Route::Login => Self::Interactive,
+            Route::Login | Route::LoginMfa => Self::Interactive,
             Route::Live if !known => Self::Interactive,
             _ if !known => Self::Batch,
             Route::VoiceProcess
@@ -39,8 +39,21 @@ impl Class {
             | Route::Live => Self::LiveCall,
             // A case is opened while its caller is on the line; reading through all of them can wait.
             Route::Cases if *method == Method::POST => Self::LiveCall,
-            Route::Case | Route::Logout | Route::AuditRecord => Self::Interactive,
+            Route::Case
+            | Route::Logout
+            | Route::Mfa
+            | Route::Totp
+            | Route::TotpConfirm
+            | Route::RecoveryCodes
+            | Route::Password
+            | Route::OwnSessions
+            | Route::OwnSession
+            | Route::StepUp
+            | Route::User
+            | Route::UserReset
+            | Route::AuditRecord => Self::Interactive,
             Route::Cases
+            | Route::Users
             | Route::OpenApi
             | Route::AuditHead
             | Route::AuditTile

@@ -10,14 +10,16 @@ use crate::problem::Problem;
 
 /// Whose budget it is. The variants never share a cell.
 #[derive(Clone, Copy, Debug, Hash)]
-pub(crate) enum Payer<'a> {
+pub(crate) enum Payer {
     /// An IPv4 address or an IPv6 /64.
     Address(u128),
     User(u128),
     /// Log-ins from one address.
     LoginAddress(u128),
-    /// Log-ins for one name, by its blind index.
-    LoginName(&'a [u8; 32]),
+    /// Codes for one half of a log-in.
+    Challenge(u128),
+    /// A log-in's first half that opens once.
+    ChallengeUsed(u128),
     /// Uploads of one user.
     Voice(u128),
     /// Requests that one user marked as an emergency.
@@ -37,7 +39,7 @@ pub(crate) struct Charge {
 }
 
 /// Takes one request from the payer's budget.
-pub(crate) fn charge(board: &Board, boot_id: u64, payer: Payer<'_>, budget: Budget, now_ms: u64) -> Charge {
+pub(crate) fn charge(board: &Board, boot_id: u64, payer: Payer, budget: Budget, now_ms: u64) -> Charge {
     let taken = board.take(key(boot_id, payer), budget, 1, now_ms);
     Charge { budget, taken, name: payer.name() }
 }
@@ -77,12 +79,13 @@ impl Charge {
     }
 }
 
-impl Payer<'_> {
+impl Payer {
     fn name(self) -> &'static str {
         match self {
             Self::Address(_) => "anonymous",
             Self::User(_) => "authenticated",
-            Self::LoginAddress(_) | Self::LoginName(_) => "login",
+            Self::LoginAddress(_) => "login",
+            Self::Challenge(_) | Self::ChallengeUsed(_) => "second-factor",
             Self::Voice(_) => "voice",
             Self::Emergency(_) => "emergency",
             Self::Live(_) => "live",
@@ -92,7 +95,7 @@ impl Payer<'_> {
 }
 
 /// The same on every worker of one boot: they run one build, and its hasher has fixed keys.
-fn key(boot_id: u64, payer: Payer<'_>) -> u64 {
+fn key(boot_id: u64, payer: Payer) -> u64 {
     let mut hasher = DefaultHasher::new();
     (boot_id, payer).hash(&mut hasher);
     hasher.finish()
@@ -131,7 +134,16 @@ mod tests {
     fn payers_of_different_kinds_never_share() {
         let (board, _fd) = Board::create(1).unwrap();
         let once = Budget { requests: 1, window_seconds: 60 };
-        for payer in [Payer::Address(5), Payer::User(5), Payer::LoginAddress(5), Payer::Voice(5), Payer::Ticket(5)] {
+        let payers = [
+            Payer::Address(5),
+            Payer::User(5),
+            Payer::LoginAddress(5),
+            Payer::Challenge(5),
+            Payer::ChallengeUsed(5),
+            Payer::Voice(5),
+            Payer::Ticket(5),
+        ];
+        for payer in payers {
             assert!(charge(&board, 1, payer, once, NOW_MS).allowed(), "{payer:?}");
             assert!(!charge(&board, 1, payer, once, NOW_MS).allowed(), "{payer:?}");
         }

@@ -4,10 +4,11 @@
 //! asked of the store and put there. A session ends after its absolute life or when it was idle.
 use axum::extract::FromRequestParts;
 use hotline::board::SessionCell;
+use hotline::config::Mfa;
 use hotline_domain::policy::{Actor, Permissions};
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
 use super::{Purpose, Visit};
@@ -33,6 +34,37 @@ pub(crate) struct Principal {
     /// Moves when the rights do.
     pub(crate) epoch: u32,
     pub(crate) expires_at_ms: u64,
+    /// What is to be set in order first; until then there are no permissions.
+    pub(crate) owes: Option<Owed>,
+}
+
+/// What keeps somebody from everything but setting it in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owed {
+    /// The password was given by somebody else.
+    Password,
+    /// The house asks its staff for a second factor.
+    Factor,
+}
+
+impl Owed {
+    pub(crate) fn of(lacks_factor: bool, must_change_password: bool, mfa: Mfa) -> Option<Self> {
+        match (must_change_password, lacks_factor && mfa == Mfa::Required) {
+            (true, _) => Some(Self::Password),
+            (false, true) => Some(Self::Factor),
+            (false, false) => None,
+        }
+    }
+
+    pub(super) fn refusal(self) -> Problem {
+        let (code, detail) = match self {
+            Self::Password => ("password-change-required", "Replace the password first: POST /api/v1/auth/password."),
+            Self::Factor => {
+                ("mfa-enrolment-required", "Set up a second factor first: POST /api/v1/auth/mfa/totp, then confirm it.")
+            }
+        };
+        Problem::new(StatusCode::FORBIDDEN, code, "Insufficient permissions").detail(detail)
+    }
 }
 
 /// Extractor: a principal must be there. The gate has seen to it; a handler only says that it needs one.
@@ -110,12 +142,14 @@ pub(crate) async fn principal(app: &Shared, user: Uuid, session: Uuid) -> Result
     if is_worth_noting(cell.last_seen_ms, now_ms) {
         app.note_session_use(session, now_ms);
     }
+    let owes = Owed::of(cell.lacks_factor, cell.must_change_password, app.config.people.mfa);
     Ok(Principal {
         user,
         session,
-        permissions: Permissions::from_bits(cell.permissions),
+        permissions: if owes.is_some() { Permissions::NONE } else { Permissions::from_bits(cell.permissions) },
         epoch: cell.epoch,
         expires_at_ms: cell.expires_at_ms,
+        owes,
     })
 }
 
@@ -167,6 +201,7 @@ impl Principal {
             permissions: Permissions::from_bits(u64::MAX),
             epoch: 1,
             expires_at_ms: u64::MAX,
+            owes: None,
         }
     }
 }
@@ -186,6 +221,8 @@ mod tests {
             expires_at_ms: NOW_MS + 24 * HOUR_S * 1_000,
             last_seen_ms: NOW_MS,
             revoked: false,
+            must_change_password: false,
+            lacks_factor: false,
         }
     }
 

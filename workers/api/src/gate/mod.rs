@@ -29,7 +29,7 @@ use tower::Service;
 
 pub(crate) use address::{TrustedProxies, neighbourhood};
 pub(crate) use budget::{Charge, Payer, charge};
-pub(crate) use identity::{Caller, Credential, Principal, SESSION_COOKIE, lives, principal};
+pub(crate) use identity::{Caller, Credential, Owed, Principal, SESSION_COOKIE, lives, principal};
 pub(crate) use origin::Origin;
 pub(crate) use request_id::{RequestId, RequestIds};
 pub(crate) use route::{FORM_OVERHEAD_BYTES, Route};
@@ -126,6 +126,7 @@ async fn pass(
     if needs_identity && !origin::is_preflight(&parts) {
         identity?;
     }
+    check_order(&parts, visit)?;
     check_origin(&parts, visit, &credential)?;
     if origin::is_preflight(&parts) {
         return preflight(visit);
@@ -229,6 +230,16 @@ fn settle(app: &Shared, visit: &Visit) -> Reply<Option<Charge>> {
             charge.write(&mut refusal.headers);
             Err(refusal)
         }
+    }
+}
+
+/// Whose account is not in order does nothing before it is.
+fn check_order(parts: &Parts, visit: &Visit) -> Reply<()> {
+    let owes = visit.principal.and_then(|principal| principal.owes);
+    let is_open = visit.route.access() != Access::Private || visit.route.sets_in_order();
+    match owes.filter(|_| !is_open && !origin::is_preflight(parts)) {
+        Some(owed) => Err(owed.refusal()),
+        None => Ok(()),
     }
 }
 

@@ -14,6 +14,18 @@ pub(crate) enum Route {
     OpenApi,
     Login,
     Logout,
+    LoginMfa,
+    Mfa,
+    Totp,
+    TotpConfirm,
+    RecoveryCodes,
+    Password,
+    OwnSessions,
+    OwnSession,
+    StepUp,
+    Users,
+    User,
+    UserReset,
     VoiceProcess,
     VoiceStatus,
     Cases,
@@ -55,6 +67,15 @@ impl Route {
             "openapi.json" => Self::OpenApi,
             "auth/login" => Self::Login,
             "auth/logout" => Self::Logout,
+            "auth/login/mfa" => Self::LoginMfa,
+            "auth/mfa" => Self::Mfa,
+            "auth/mfa/totp" => Self::Totp,
+            "auth/mfa/totp/confirm" => Self::TotpConfirm,
+            "auth/mfa/recovery-codes" => Self::RecoveryCodes,
+            "auth/password" => Self::Password,
+            "auth/sessions" => Self::OwnSessions,
+            "auth/step-up" => Self::StepUp,
+            "users" => Self::Users,
             "voice/process" => Self::VoiceProcess,
             "cases" => Self::Cases,
             "ai/analyze" => Self::Analyze,
@@ -66,6 +87,15 @@ impl Route {
                 Some(("audit", rest)) => match rest.split_once('/') {
                     Some(("records", seq)) if is_segment(seq) => Self::AuditRecord,
                     Some(("log", name)) if name.starts_with("tile/") => Self::AuditTile,
+                    _ => Self::Unknown,
+                },
+                Some(("users", rest)) => match rest.split_once('/') {
+                    None if is_segment(rest) => Self::User,
+                    Some((id, "reset")) if is_segment(id) => Self::UserReset,
+                    _ => Self::Unknown,
+                },
+                Some(("auth", rest)) => match rest.strip_prefix("sessions/") {
+                    Some(id) if is_segment(id) => Self::OwnSession,
                     _ => Self::Unknown,
                 },
                 Some(("voice", rest)) => match rest.strip_prefix("status/") {
@@ -86,6 +116,18 @@ impl Route {
             Self::OpenApi => "/api/v1/openapi.json",
             Self::Login => "/api/v1/auth/login",
             Self::Logout => "/api/v1/auth/logout",
+            Self::LoginMfa => "/api/v1/auth/login/mfa",
+            Self::Mfa => "/api/v1/auth/mfa",
+            Self::Totp => "/api/v1/auth/mfa/totp",
+            Self::TotpConfirm => "/api/v1/auth/mfa/totp/confirm",
+            Self::RecoveryCodes => "/api/v1/auth/mfa/recovery-codes",
+            Self::Password => "/api/v1/auth/password",
+            Self::OwnSessions => "/api/v1/auth/sessions",
+            Self::OwnSession => "/api/v1/auth/sessions/{sessionId}",
+            Self::StepUp => "/api/v1/auth/step-up",
+            Self::Users => "/api/v1/users",
+            Self::User => "/api/v1/users/{userId}",
+            Self::UserReset => "/api/v1/users/{userId}/reset",
             Self::VoiceProcess => "/api/v1/voice/process",
             Self::VoiceStatus => "/api/v1/voice/status/{callId}",
             Self::Cases => "/api/v1/cases",
@@ -104,7 +146,7 @@ impl Route {
     pub(crate) fn access(self) -> Access {
         match self {
             Self::Health | Self::HealthLive | Self::HealthReady => Access::Probe,
-            Self::OpenApi | Self::Login | Self::Unknown => Access::Public,
+            Self::OpenApi | Self::Login | Self::LoginMfa | Self::Unknown => Access::Public,
             _ => Access::Private,
         }
     }
@@ -112,6 +154,11 @@ impl Route {
     /// Carries what a caller told us.
     pub(crate) fn is_confidential(self) -> bool {
         self.access() == Access::Private
+    }
+
+    /// What somebody may do whose account is not in order yet: put it in order, or leave.
+    pub(crate) fn sets_in_order(self) -> bool {
+        matches!(self, Self::Logout | Self::Mfa | Self::Totp | Self::TotpConfirm | Self::Password | Self::StepUp)
     }
 
     pub(crate) fn body_bytes_max(self, limits: &Limits) -> u64 {
@@ -130,13 +177,25 @@ impl Route {
         }
     }
 
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::Health,
         Self::HealthLive,
         Self::HealthReady,
         Self::OpenApi,
         Self::Login,
         Self::Logout,
+        Self::LoginMfa,
+        Self::Mfa,
+        Self::Totp,
+        Self::TotpConfirm,
+        Self::RecoveryCodes,
+        Self::Password,
+        Self::OwnSessions,
+        Self::OwnSession,
+        Self::StepUp,
+        Self::Users,
+        Self::User,
+        Self::UserReset,
         Self::VoiceProcess,
         Self::VoiceStatus,
         Self::Cases,
@@ -172,16 +231,28 @@ mod tests {
                 .replace("{callId}", "c-1")
                 .replace("{caseId}", "123")
                 .replace("{seq}", "7")
-                .replace("{name}", "0/000");
+                .replace("{name}", "0/000")
+                .replace("{sessionId}", "ab")
+                .replace("{userId}", "u");
             assert_eq!(Route::of(&path), route, "{path}");
         }
     }
 
     #[test]
     fn strange_paths_are_nobody() {
-        for path in
-            ["", "/", "/api/v1", "/api/v1/cases/", "/api/v1/cases/1/2", "/api/v1/voice/status/", "/healthy", "*"]
-        {
+        for path in [
+            "",
+            "/",
+            "/api/v1",
+            "/api/v1/cases/",
+            "/api/v1/cases/1/2",
+            "/api/v1/voice/status/",
+            "/api/v1/users/",
+            "/api/v1/users/1/2",
+            "/api/v1/auth/sessions/",
+            "/healthy",
+            "*",
+        ] {
             assert_eq!(Route::of(path), Route::Unknown, "{path}");
         }
     }

@@ -34,6 +34,8 @@ pub(crate) struct Claims {
 pub(crate) enum Purpose {
     Bearer,
     LiveTicket,
+    /// The first half of a log-in: the password was right. `session` names the try, `serial` the person's epoch.
+    Challenge,
 }
 
 /// Why a token is refused; for counters, not for the caller.
@@ -144,6 +146,7 @@ impl Purpose {
         match self {
             Self::Bearer => "hotline-api",
             Self::LiveTicket => "hotline-live",
+            Self::Challenge => "hotline-second-factor",
         }
     }
 }
@@ -236,13 +239,16 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_is_no_bearer_token_and_the_other_way_round() {
+    fn a_token_is_good_for_its_purpose_alone() {
         let tokens = Tokens::new(&[key(1)]);
-        let bearer = tokens.sign(Purpose::Bearer, &claims(), NOW_S).unwrap();
-        let ticket = tokens.sign(Purpose::LiveTicket, &claims(), NOW_S).unwrap();
-        assert_eq!(tokens.verify(Purpose::Bearer, &ticket, NOW_S), Err(TokenError::Forged));
-        assert!(tokens.verify(Purpose::Bearer, &bearer, NOW_S).is_ok());
-        assert_eq!(tokens.verify(Purpose::LiveTicket, &bearer, NOW_S), Err(TokenError::Forged));
+        let purposes = [Purpose::Bearer, Purpose::LiveTicket, Purpose::Challenge];
+        for made_for in purposes {
+            let token = tokens.sign(made_for, &claims(), NOW_S).unwrap();
+            for used_as in purposes {
+                let expected = if made_for == used_as { Ok(claims()) } else { Err(TokenError::Forged) };
+                assert_eq!(tokens.verify(used_as, &token, NOW_S), expected, "{made_for:?} as {used_as:?}");
+            }
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod health;
 mod idempotency;
 mod live;
 mod refusals;
+mod users;
 mod voice;
 
 use axum::Router;
@@ -28,6 +29,7 @@ use crate::gate::SESSION_COOKIE;
 use crate::problem::Problem;
 
 pub(crate) use auth::mint_token;
+pub(crate) use users::act_on_people;
 
 /// All routes of the public face.
 pub(crate) fn router(app: Shared) -> Router {
@@ -48,9 +50,21 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(auth::login))
+        .routes(routes!(auth::login_mfa))
         .routes(routes!(auth::logout))
         .routes(routes!(audit::record))
         .routes(routes!(audit::checkpoint))
+        .routes(routes!(auth::mfa))
+        .routes(routes!(auth::totp, auth::remove_totp))
+        .routes(routes!(auth::confirm_totp))
+        .routes(routes!(auth::renew_recovery_codes))
+        .routes(routes!(auth::change_password))
+        .routes(routes!(auth::list_sessions, auth::end_other_sessions))
+        .routes(routes!(auth::end_session))
+        .routes(routes!(auth::step_up))
+        .routes(routes!(users::list, users::invite))
+        .routes(routes!(users::change))
+        .routes(routes!(users::reset))
         .routes(routes!(cases::list, cases::create))
         .routes(routes!(cases::read, cases::update))
         .routes(routes!(voice::status))

@@ -5,7 +5,9 @@ use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref, Response, ResponseBu
 pub(super) fn describe(document: &mut OpenApi) {
     let paths = document.paths.paths.iter_mut().filter(|(path, _)| !path.starts_with("/health"));
     for (_, item) in paths {
-        for operation in [&mut item.get, &mut item.post, &mut item.put].into_iter().flatten() {
+        for operation in
+            [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
+        {
             for (status, description) in REFUSALS {
                 let responses = &mut operation.responses.responses;
                 responses.entry(status.to_owned()).or_insert_with(|| refusal(description).into());

@@ -1,5 +1,5 @@
 //! The routes from outside, over a real store, with a scribe that keeps what it is told.
-use hotline::wire::{AdminCall, AdminReply};
+use hotline::wire::AdminReply;
 use serde_json::{Value, json};
 
 use crate::testing::{Answer, Fixture, Lawyer, PASSWORD, json_request};
@@ -343,10 +343,7 @@ async fn a_live_ticket_works_once_and_is_no_token() {
 async fn a_minted_token_works_and_is_recorded_as_the_operators_act() {
     let fixture = Fixture::start(|_| ()).await;
     fixture.lawyer().await;
-    let mint = async |user: &str, ttl_seconds: u64| {
-        let call = AdminCall::MintToken { user: user.to_owned(), ttl_seconds, requested_by_uid: 1_000 };
-        super::mint_token(&fixture.app, call).await
-    };
+    let mint = async |user: &str, ttl_seconds: u64| super::mint_token(&fixture.app, user, ttl_seconds, 1_000).await;
     let AdminReply::Token { token, .. } = mint("admin", 60).await else { panic!("refused") };
     let machine = Lawyer { fixture: &fixture, token };
     machine.get("/api/v1/cases").await.expect(200);

@@ -207,6 +207,9 @@ async fn tidy_up(domain: &Domain) {
     if let Err(error) = domain.sessions.purge().await {
         tracing::warn!(%error, "could not forget ended sessions");
     }
+    if let Err(error) = domain.people.forget_tries().await {
+        tracing::warn!(%error, "could not forget old tries to log in");
+    }
     // One folder a time: all of them every quarter of an hour or so.
     let folder = (clock::now_ms() / UPKEEP_MS % 256) as u8;
     match domain.calls.sweep(folder).await {

@@ -1,5 +1,10 @@
-//! People with an account: found by a blind index of their name, known by an Argon2id hash.
+//! People with an account: found by a blind index of their name, known by an Argon2id hash and a second factor.
+mod factor;
 mod password;
+mod rules;
+mod staff;
+mod totp;
+mod tries;
 
 use std::sync::Arc;
 
@@ -12,6 +17,13 @@ use zeroize::Zeroizing;
 
 use crate::policy::{Permissions, Role, permissions_of};
 use crate::store::{Store, StoreError, UserRow};
+
+pub use factor::{Confirmed, Enrolment, Factor};
+pub use rules::PasswordRefusal;
+pub use staff::{PasswordChange, Reset, StaffChange};
+pub use totp::code_at;
+pub use tries::{Attempt, Verdict};
+
 use password::Passwords;
 
 /// The room of people.
@@ -29,7 +41,12 @@ pub struct Person {
     pub name: String,
     pub roles: Vec<Role>,
     pub must_change_password: bool,
+    /// Has a second factor that is asked for.
+    pub has_factor: bool,
+    pub disabled: bool,
+    /// Moves when rights or proofs change.
     pub epoch: u32,
+    pub created_at_ms: u64,
 }
 
 impl People {
@@ -60,14 +77,15 @@ impl People {
         Ok(!self.store.has_users().await?)
     }
 
-    /// The person with this name and password. Takes as long for a name that does not exist.
+    /// The person with this name and password, unless the account is closed. Takes as long for a name that does
+    /// not exist.
     pub async fn verify(&self, name: &str, password: &str) -> Result<Option<Person>, StoreError> {
         let row = self.store.user_by_name(self.name_index(name)).await?;
         let hash = row.as_ref().map(|row| row.password_hash.as_str());
         if !self.passwords.verify(password, hash).await? {
             return Ok(None);
         }
-        row.map(|row| person(&self.vault, &row)).transpose()
+        row.filter(|row| row.disabled_at_ms.is_none()).map(|row| person(&self.vault, &row)).transpose()
     }
 
     pub async fn find(&self, name: &str) -> Result<Option<Person>, StoreError> {
@@ -82,11 +100,14 @@ impl People {
             id,
             name_index: self.name_index(name),
             name_sealed: self.vault.seal(KeyClass::Person, &name_place(&row), name.as_bytes())?,
-            roles: roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(","),
+            roles: staff::role_names(roles),
             password_hash: self.passwords.hash(password).await?,
             must_change_password: must_change,
             epoch: 1,
             created_at_ms: clock::now_ms().cast_signed(),
+            disabled_at_ms: None,
+            password_stands_alone: rules::stands_alone(password),
+            has_factor: false,
         })
     }
 
@@ -98,6 +119,11 @@ impl People {
 impl Person {
     pub fn permissions(&self) -> Permissions {
         permissions_of(&self.roles)
+    }
+
+    /// Works for the hotline: reads, decides or administers.
+    pub fn is_staff(&self) -> bool {
+        self.roles.iter().any(|role| role.is_staff())
     }
 }
 
@@ -111,7 +137,10 @@ pub(crate) fn person(vault: &Vault, row: &UserRow) -> Result<Person, StoreError>
         name,
         roles: roles_of(row)?,
         must_change_password: row.must_change_password,
+        has_factor: row.has_factor,
+        disabled: row.disabled_at_ms.is_some(),
         epoch: row.epoch,
+        created_at_ms: row.created_at_ms.cast_unsigned(),
     })
 }
 
@@ -126,17 +155,26 @@ fn name_place(row: &str) -> Aad<'_> {
 
 /// Twenty letters and digits that are not mistaken for one another: 100 bits.
 pub fn one_time_password() -> Result<Zeroizing<String>, StoreError> {
-    let mut bytes = Zeroizing::new([0; 20]);
-    rand::fill(&mut *bytes).map_err(|_| StoreError::Failed("no randomness".to_owned()))?;
+    letters::<20>()
+}
+
+/// Random letters and digits, in groups of five.
+fn letters<const N: usize>() -> Result<Zeroizing<String>, StoreError> {
+    let mut bytes = Zeroizing::new([0; N]);
+    random(&mut *bytes)?;
     let letters = bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]));
-    let mut password = Zeroizing::new(String::with_capacity(24));
+    let mut text = Zeroizing::new(String::with_capacity(N + N / 5));
     for (at, letter) in letters.enumerate() {
         if at > 0 && at % 5 == 0 {
-            password.push('-');
+            text.push('-');
         }
-        password.push(letter);
+        text.push(letter);
     }
-    Ok(password)
+    Ok(text)
+}
+
+fn random(bytes: &mut [u8]) -> Result<(), StoreError> {
+    rand::fill(bytes).map_err(|_| StoreError::Failed("no randomness".to_owned()))
 }
 
 /// What the first administrator is called.

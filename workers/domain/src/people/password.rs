@@ -12,6 +12,7 @@ use hotline::config;
 use hotline::vault::Vault;
 use zeroize::Zeroizing;
 
+use super::rules::normal;
 use crate::pool::{Pool, PoolError};
 use crate::store::StoreError;
 
@@ -57,7 +58,7 @@ impl Passwords {
 
     /// The pepper lives in the vault: a stolen database alone does not allow guessing.
     fn pepper(&self, password: &str) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.vault.blind_index("password-pepper", password))
+        Zeroizing::new(self.vault.blind_index("password-pepper", &normal(password)))
     }
 
     async fn run<T: Send + 'static>(

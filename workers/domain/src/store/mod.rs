@@ -32,9 +32,9 @@ pub enum StoreError {
 }
 
 /// Everything the domain keeps.
-pub trait Store: People + Sessions + Cases + Calls + Jobs {}
+pub trait Store: People + Factors + Tries + Sessions + Cases + Calls + Jobs {}
 
-impl<T: People + Sessions + Cases + Calls + Jobs> Store for T {}
+impl<T: People + Factors + Tries + Sessions + Cases + Calls + Jobs> Store for T {}
 
 #[async_trait]
 pub trait People: Send + Sync {
@@ -45,17 +45,67 @@ pub trait People: Send + Sync {
     async fn user_by_name(&self, name_index: [u8; 32]) -> Result<Option<UserRow>, StoreError>;
     async fn user(&self, id: Uuid) -> Result<Option<UserRow>, StoreError>;
     async fn has_users(&self) -> Result<bool, StoreError>;
+    /// In the order in which they were made, at most `limit`, after the id.
+    async fn users(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<UserRow>, StoreError>;
+    /// Changes a user and moves the epoch; never takes the last administrator away.
+    async fn change_user(&self, id: Uuid, change: UserChange) -> Result<Changed, StoreError>;
+}
+
+#[async_trait]
+pub trait Factors: Send + Sync {
+    /// A secret that waits for its first code, in place of another that does. False if one is confirmed.
+    async fn put_totp(&self, totp: TotpRow) -> Result<bool, StoreError>;
+    async fn totp(&self, user: Uuid) -> Result<Option<TotpRow>, StoreError>;
+    /// The first code was right: from here on it is asked for. Moves the epoch and ends the user's sessions but
+    /// `session`, which has shown two factors now. None if the step was used, or the secret confirmed before.
+    async fn confirm_totp(
+        &self,
+        user: Uuid,
+        step: i64,
+        codes: Vec<[u8; 32]>,
+        session: Uuid,
+        at_ms: i64,
+    ) -> Result<Option<Vec<Uuid>>, StoreError>;
+    /// Takes the step and all before it; false if it was taken. Atomic over processes.
+    async fn use_totp_step(&self, user: Uuid, step: i64) -> Result<bool, StoreError>;
+    /// False if there is no such code, or no longer.
+    async fn use_recovery_code(&self, user: Uuid, digest: [u8; 32]) -> Result<bool, StoreError>;
+    /// In place of those before.
+    async fn put_recovery_codes(&self, user: Uuid, digests: Vec<[u8; 32]>) -> Result<(), StoreError>;
+    async fn recovery_codes_left(&self, user: Uuid) -> Result<u32, StoreError>;
+}
+
+#[async_trait]
+pub trait Tries: Send + Sync {
+    async fn tries(&self, name: [u8; 32], place: [u8; 32]) -> Result<TriesRow, StoreError>;
+    async fn note_failure(&self, name: [u8; 32], place: [u8; 32], at_ms: i64) -> Result<(), StoreError>;
+    /// Begins to count anew, if what has failed until this moment allows it: from anywhere fewer than
+    /// `failures_max`, or a place known since `known_since_ms`, or `vouched`. Tells whether it did.
+    async fn note_success(
+        &self,
+        name: [u8; 32],
+        place: [u8; 32],
+        at_ms: i64,
+        allowed: SuccessWhen,
+    ) -> Result<bool, StoreError>;
+    /// Forgets places that never succeeded, places that did, and names, each untouched since.
+    async fn purge_tries(&self, before_ms: TriesKeep) -> Result<u64, StoreError>;
 }
 
 #[async_trait]
 pub trait Sessions: Send + Sync {
-    async fn insert_session(&self, session: SessionRow) -> Result<(), StoreError>;
+    /// False if the user has moved on from this epoch: what they proved belongs to the past.
+    async fn insert_session(&self, session: SessionRow, epoch: u32) -> Result<bool, StoreError>;
     /// With its user, in one read.
     async fn session(&self, id: Uuid) -> Result<Option<(SessionRow, UserRow)>, StoreError>;
     /// False if it was unknown or revoked already.
     async fn revoke_session(&self, id: Uuid, at_ms: i64) -> Result<bool, StoreError>;
-    /// Revokes whatever sessions the user has; tells which.
-    async fn revoke_sessions_of(&self, user: Uuid, at_ms: i64) -> Result<Vec<Uuid>, StoreError>;
+    /// Revokes whatever sessions the user has, but for one; tells which.
+    async fn revoke_sessions_of(&self, user: Uuid, but: Option<Uuid>, at_ms: i64) -> Result<Vec<Uuid>, StoreError>;
+    /// The sessions of a user that have not ended, newest first.
+    async fn sessions_of(&self, user: Uuid, now_ms: i64) -> Result<Vec<SessionRow>, StoreError>;
+    /// A factor was shown in this session.
+    async fn prove_session(&self, id: Uuid, factors: u8, at_ms: i64) -> Result<(), StoreError>;
     /// Never moves it back in time.
     async fn touch_session(&self, id: Uuid, seen_ms: i64) -> Result<(), StoreError>;
     /// Forgets sessions that ended before; tells how many.

@@ -33,5 +33,8 @@ pub(super) fn to_newest(db: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-const MIGRATIONS: &[(&str, &str)] =
-    &[("first", include_str!("migrations/0001-first.sql")), ("changes", include_str!("migrations/0002-changes.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("first", include_str!("migrations/0001-first.sql")),
+    ("changes", include_str!("migrations/0002-changes.sql")),
+    ("people", include_str!("migrations/0003-people.sql")),
+];

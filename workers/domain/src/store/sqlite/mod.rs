@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file in WAL mode, every commit on disk before anybody hears of it.
 mod calls;
 mod cases;
+mod factors;
 mod jobs;
 mod migrate;
 mod once;
@@ -9,6 +10,7 @@ mod readers;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod tries;
 mod writer;
 
 use std::path::Path;

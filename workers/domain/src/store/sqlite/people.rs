@@ -3,14 +3,18 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
+use super::sessions::{revoke_sessions_of, sessions_of};
 use super::{Id, Sqlite};
-use crate::store::{People, StoreError, UserRow};
+use crate::policy::Role;
+use crate::store::{Changed, People, StoreError, UserChange, UserRow};
 
 /// The columns of a user, in the order of `user_at`.
 macro_rules! user_columns {
     () => {
         "users.id, users.name_index, users.name_sealed, users.roles, users.password_hash,
-         users.must_change_password, users.epoch, users.created_at_ms"
+         users.must_change_password, users.epoch, users.created_at_ms, users.disabled_at_ms,
+         users.password_stands_alone,
+         EXISTS (SELECT 1 FROM totp WHERE totp.user = users.id AND totp.confirmed_at_ms IS NOT NULL)"
     };
 }
 pub(super) use user_columns;
@@ -42,6 +46,22 @@ impl People for Sqlite {
     async fn has_users(&self) -> Result<bool, StoreError> {
         self.readers.read(any_user).await
     }
+
+    async fn users(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<UserRow>, StoreError> {
+        let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE id > ?1 ORDER BY id LIMIT ?2");
+        self.readers
+            .read(move |db| {
+                let mut statement = db.prepare_cached(sql)?;
+                let after = after.unwrap_or(Uuid::nil());
+                let rows = statement.query_map(params![after.as_bytes(), limit], |row| user_at(row, 0))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    async fn change_user(&self, id: Uuid, to: UserChange) -> Result<Changed, StoreError> {
+        self.writer.write(move |db| change(db, id, &to)).await
+    }
 }
 
 pub(super) fn user_at(row: &Row<'_>, first: usize) -> rusqlite::Result<UserRow> {
@@ -54,6 +74,9 @@ pub(super) fn user_at(row: &Row<'_>, first: usize) -> rusqlite::Result<UserRow> 
         must_change_password: row.get(first + 5)?,
         epoch: row.get(first + 6)?,
         created_at_ms: row.get(first + 7)?,
+        disabled_at_ms: row.get(first + 8)?,
+        password_stands_alone: row.get(first + 9)?,
+        has_factor: row.get(first + 10)?,
     })
 }
 
@@ -62,7 +85,9 @@ fn any_user(db: &Connection) -> Result<bool, StoreError> {
 }
 
 fn insert(db: &Connection, user: &UserRow) -> Result<bool, StoreError> {
-    let sql = "INSERT INTO users VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (name_index) DO NOTHING";
+    let sql = "INSERT INTO users (id, name_index, name_sealed, roles, password_hash, must_change_password, epoch,
+             created_at_ms, password_stands_alone)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (name_index) DO NOTHING";
     let inserted = db.prepare_cached(sql)?.execute(params![
         user.id.as_bytes(),
         user.name_index,
@@ -72,6 +97,64 @@ fn insert(db: &Connection, user: &UserRow) -> Result<bool, StoreError> {
         user.must_change_password,
         user.epoch,
         user.created_at_ms,
+        user.password_stands_alone,
     ])?;
     Ok(inserted == 1)
+}
+
+fn change(db: &Connection, id: Uuid, change: &UserChange) -> Result<Changed, StoreError> {
+    let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE id = ?1");
+    let found = db.prepare_cached(sql)?.query_row([id.as_bytes()], |row| user_at(row, 0)).optional()?;
+    let Some(user) = found else { return Ok(Changed::NotFound) };
+    if change.at_epoch.is_some_and(|epoch| epoch != user.epoch) {
+        return Ok(Changed::Moved);
+    }
+    let roles = change.roles.as_ref().unwrap_or(&user.roles);
+    let disabled_at_ms = match change.disabled {
+        None => user.disabled_at_ms,
+        Some(disabled) => disabled.then_some(user.disabled_at_ms.unwrap_or(change.at_ms)),
+    };
+    let ceases = administers(&user.roles, user.disabled_at_ms) && !administers(roles, disabled_at_ms);
+    if ceases && !others_administer(db, id)? {
+        return Ok(Changed::LastAdministrator);
+    }
+    let password = change.password.as_ref();
+    let stands_alone = password.map_or(user.password_stands_alone, |new| new.stands_alone);
+    let must_change =
+        password.map_or(user.must_change_password, |new| new.must_change) || (change.drop_factor && !stands_alone);
+    let update = "UPDATE users SET roles = ?2, disabled_at_ms = ?3, password_hash = ?4, must_change_password = ?5,
+             password_stands_alone = ?6, epoch = epoch + 1 WHERE id = ?1";
+    db.prepare_cached(update)?.execute(params![
+        id.as_bytes(),
+        roles,
+        disabled_at_ms,
+        password.map_or(&user.password_hash, |new| &new.hash),
+        must_change,
+        stands_alone,
+    ])?;
+    if change.drop_factor {
+        db.prepare_cached("DELETE FROM totp WHERE user = ?1")?.execute([id.as_bytes()])?;
+        db.prepare_cached("DELETE FROM recovery_codes WHERE user = ?1")?.execute([id.as_bytes()])?;
+    }
+    let ended = match change.end_sessions {
+        true => revoke_sessions_of(db, id, change.keep_session, change.at_ms)?,
+        false => Vec::new(),
+    };
+    let living = sessions_of(db, id, change.at_ms)?.into_iter().map(|session| session.id).collect();
+    Ok(Changed::Done { ended, living })
+}
+
+fn administers(roles: &str, disabled_at_ms: Option<i64>) -> bool {
+    disabled_at_ms.is_none() && roles.split(',').any(|role| role == Role::Admin.name())
+}
+
+fn others_administer(db: &Connection, but: Uuid) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached("SELECT roles, disabled_at_ms FROM users WHERE id <> ?1")?;
+    let mut rows = statement.query([but.as_bytes()])?;
+    while let Some(row) = rows.next()? {
+        if administers(&row.get::<_, String>(0)?, row.get(1)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

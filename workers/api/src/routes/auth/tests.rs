@@ -1,0 +1,277 @@
+//! Log-in and the own account from outside, with forged, replayed and outdated answers among them.
+use data_encoding::BASE32_NOPAD;
+use hotline::config::Mfa;
+use hotline_domain::people::code_at;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::gate::{Claims, Purpose, Route};
+use crate::testing::{Answer, Fixture, Lawyer, PASSWORD, json_request};
+
+/// An authenticator app.
+struct App {
+    secret: Vec<u8>,
+}
+
+impl App {
+    async fn enrol(person: &Lawyer<'_>) -> (Self, Vec<String>) {
+        let told = person.post("/api/v1/auth/mfa/totp", &json!({})).await.expect(200).json();
+        let app = Self { secret: BASE32_NOPAD.decode(told["secret"].as_str().unwrap().as_bytes()).unwrap() };
+        assert!(told["uri"].as_str().unwrap().starts_with("otpauth://totp/hotline:admin?secret="));
+        let confirmed = person.post("/api/v1/auth/mfa/totp/confirm", &json!({ "code": app.code(0) })).await.expect(200);
+        let codes: Vec<String> = serde_json::from_value(confirmed.json()["recoveryCodes"].clone()).unwrap();
+        assert_eq!(codes.len(), 10);
+        (app, codes)
+    }
+
+    /// As it is shown so many steps from now.
+    fn code(&self, steps_on: u64) -> String {
+        code_at(&self.secret, hotline::lifecycle::clock::now_ms() / 1_000 + 30 * steps_on)
+    }
+}
+
+fn by_password() -> Value {
+    json!({ "username": "admin", "password": PASSWORD })
+}
+
+async fn challenge(fixture: &Fixture) -> String {
+    let answer = fixture.post("/api/v1/auth/login", &by_password()).await.expect(200);
+    assert_eq!(answer.header("set-cookie"), "");
+    let told = answer.json();
+    assert_eq!((&told["mfaRequired"], &told["token"]), (&json!(true), &Value::Null));
+    assert_eq!(told["methods"], json!(["totp", "recovery"]));
+    told["challengeId"].as_str().unwrap().to_owned()
+}
+
+async fn answer(fixture: &Fixture, challenge: &str, code: &str) -> Answer {
+    fixture.post("/api/v1/auth/login/mfa", &json!({ "challengeId": challenge, "code": code })).await
+}
+
+#[tokio::test]
+async fn a_second_factor_is_asked_for_and_every_code_works_once() {
+    let fixture = Fixture::start(|_| ()).await;
+    let admin = fixture.lawyer().await;
+    let other = fixture.log_in("admin", PASSWORD).await;
+    let (app, recovery) = App::enrol(&admin).await;
+    admin.get("/api/v1/cases").await.expect(200);
+    other.get("/api/v1/cases").await.expect(401);
+
+    let first = challenge(&fixture).await;
+    answer(&fixture, &first, &app.code(0)).await.expect(401); // it confirmed the app
+    answer(&fixture, &first, "000000").await.expect(401);
+    let code = app.code(1);
+    let entered = answer(&fixture, &first, &code).await.expect(200);
+    assert_eq!(entered.json()["assurance"], 2);
+    assert!(entered.header("set-cookie").contains("HttpOnly"));
+    fixture.holder_of(&entered.json()["token"]).get("/api/v1/cases").await.expect(200);
+
+    let second = challenge(&fixture).await;
+    answer(&fixture, &second, &code).await.expect(401); // replayed
+    answer(&fixture, &first, &recovery[1]).await.expect(401); // the challenge is used up
+    answer(&fixture, &second, &recovery[0]).await.expect(200);
+    let third = challenge(&fixture).await;
+    answer(&fixture, &third, &recovery[0]).await.expect(401); // replayed
+    let at_once = json!({ "username": "admin", "password": PASSWORD, "code": recovery[2] });
+    fixture.post("/api/v1/auth/login", &at_once).await.expect(200);
+    fixture.post("/api/v1/auth/login", &at_once).await.expect(401);
+    let state = admin.get("/api/v1/auth/mfa").await.expect(200).json();
+    assert_eq!(state, json!({ "totp": true, "recoveryCodesLeft": 7, "required": false }));
+    let actions = fixture.actions();
+    for action in ["auth.mfa.enrol", "auth.mfa.confirm", "auth.login.password", "auth.login.code"] {
+        assert!(actions.iter().any(|recorded| recorded == action), "{action} in {actions:?}");
+    }
+    let told = fixture.recorded.lock().iter().map(|event| event.details.clone()).collect::<String>();
+    assert!(!told.contains(&code) && !told.contains(&recovery[0]), "no code is recorded");
+}
+
+#[tokio::test]
+async fn a_challenge_is_for_one_person_as_they_were_and_a_few_codes() {
+    let fixture = Fixture::start(|_| ()).await;
+    let admin = fixture.lawyer().await;
+    let (app, recovery) = App::enrol(&admin).await;
+    let principal = admin.principal().await;
+    let now_s = fixture.app.now_ms() / 1_000;
+    let claims = Claims {
+        user: principal.user,
+        session: Uuid::new_v4(),
+        serial: Uuid::from_u128(u128::from(principal.epoch)),
+        expires_at_s: now_s + 60,
+    };
+    let sign = |purpose, claims| fixture.app.tokens.sign(purpose, &claims, now_s).unwrap();
+    assert_eq!(
+        answer(&fixture, &sign(Purpose::Challenge, claims), "000000").await.json()["code"],
+        "invalid-credentials"
+    );
+    for void in [
+        String::new(),
+        "a.b.c".to_owned(),
+        admin.token.clone(),
+        sign(Purpose::Bearer, claims),
+        sign(Purpose::LiveTicket, claims),
+        sign(Purpose::Challenge, Claims { expires_at_s: now_s, ..claims }),
+        sign(Purpose::Challenge, Claims { user: Uuid::now_v7(), ..claims }),
+        sign(Purpose::Challenge, Claims { serial: Uuid::nil(), ..claims }),
+    ] {
+        let refused = answer(&fixture, &void, &app.code(1)).await.expect(401);
+        assert_eq!(refused.json()["code"], "challenge-over");
+    }
+    let opens = challenge(&fixture).await;
+    let bearer = json_request("GET", "/api/v1/cases").header("authorization", format!("Bearer {opens}"));
+    fixture.ask(bearer, "").await.expect(401);
+
+    // A few codes, then no more, right or wrong.
+    let guessed = challenge(&fixture).await;
+    for n in 0..4 {
+        answer(&fixture, &guessed, &format!("00000{n}")).await.expect(401);
+    }
+    // The delay of the name comes before the challenge's own end; another address has its own delay.
+    let body = |code: &str| json!({ "challengeId": guessed, "code": code }).to_string();
+    let mfa = || json_request("POST", "/api/v1/auth/login/mfa");
+    fixture.ask_from("192.0.2.2", mfa(), body("000004")).await.expect(401);
+    fixture.ask_from("192.0.2.3", mfa(), body(&recovery[0])).await.expect(429);
+
+    // The person changes: what they proved before is void.
+    let before = challenge(&fixture).await;
+    let new = json!({ "oldPassword": PASSWORD, "newPassword": "umbrella kettle" });
+    admin.post("/api/v1/auth/password", &new).await.expect(204);
+    assert_eq!(answer(&fixture, &before, &recovery[0]).await.expect(401).json()["code"], "challenge-over");
+}
+
+#[tokio::test]
+async fn who_must_have_a_second_factor_can_only_set_one_up() {
+    let fixture = Fixture::start(|config| config.people.mfa = Mfa::Required).await;
+    let admin = fixture.lawyer().await;
+    let told = fixture.post("/api/v1/auth/login", &by_password()).await.expect(200).json();
+    assert_eq!(told["mfaEnrolmentRequired"], true);
+    let mut refused = 0;
+    for route in Route::ALL {
+        let path = route.template().replace("{callId}", "c").replace("{caseId}", "1").replace("{sessionId}", "s");
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            if route.sets_in_order() || fixture.ask(json_request(method, &path), "").await.status != 401 {
+                continue; // in order, or open to strangers
+            }
+            let answer = fixture.ask(admin.request(method, &path), "").await.expect(403);
+            assert_eq!(answer.json()["code"], "mfa-enrolment-required", "{method} {path}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 50, "{refused}");
+    let (app, _) = App::enrol(&admin).await;
+    admin.get("/api/v1/cases").await.expect(200);
+    let challenge = challenge(&fixture).await;
+    let told = answer(&fixture, &challenge, &app.code(1)).await.expect(200).json();
+    assert_eq!(told["mfaEnrolmentRequired"], false);
+    admin.delete("/api/v1/auth/mfa/totp").await.expect(204);
+    admin.get("/api/v1/cases").await.expect(403);
+}
+
+#[tokio::test]
+async fn a_password_that_somebody_else_gave_is_replaced_first() {
+    let fixture = Fixture::start(|_| ()).await;
+    let password = zeroize::Zeroizing::new(PASSWORD.to_owned());
+    fixture.app.domain.people.create_first_administrator(password, true).await.unwrap();
+    let admin = fixture.log_in("admin", PASSWORD).await;
+    let other = fixture.log_in("admin", PASSWORD).await;
+    assert_eq!(admin.get("/api/v1/cases").await.expect(403).json()["code"], "password-change-required");
+    let change = async |old: &str, new: &str| {
+        admin.post("/api/v1/auth/password", &json!({ "oldPassword": old, "newPassword": new })).await
+    };
+    for (new, reason) in [
+        ("short", "is too short: it needs 15 characters or more"),
+        ("passwordpassword", "guessers try first"),
+        ("hotline-hotline-admin", "the account's name or the service's"),
+        (PASSWORD, "is the one that is to be replaced"),
+    ] {
+        let refused = change(PASSWORD, new).await.expect(400).json();
+        assert_eq!(
+            (refused["code"].as_str(), refused["pointer"].as_str()),
+            (Some("password-refused"), Some("/newPassword"))
+        );
+        assert!(refused["detail"].as_str().unwrap().contains(reason), "{refused}");
+    }
+    assert_eq!(change("wrong", "umbrella kettle").await.expect(400).json()["pointer"], "/oldPassword");
+    change(PASSWORD, "umbrella kettle").await.expect(204);
+    admin.get("/api/v1/cases").await.expect(200);
+    other.get("/api/v1/cases").await.expect(401);
+    fixture.post("/api/v1/auth/login", &by_password()).await.expect(401);
+    fixture.log_in("admin", "umbrella kettle").await.get("/api/v1/cases").await.expect(200);
+}
+
+#[tokio::test]
+async fn sessions_are_seen_and_ended_by_whose_they_are() {
+    let fixture = Fixture::start(|_| ()).await;
+    let (one, two, three) =
+        (fixture.lawyer().await, fixture.log_in("admin", PASSWORD).await, fixture.log_in("admin", PASSWORD).await);
+    let listed = one.get("/api/v1/auth/sessions").await.expect(200).json()["sessions"].as_array().unwrap().clone();
+    assert_eq!(listed.len(), 3);
+    assert_eq!(listed.iter().filter(|session| session["current"] == true).count(), 1);
+    let id_of = async |person: &Lawyer<'_>| person.principal().await.session.simple().to_string()[..12].to_owned();
+    let second = id_of(&two).await;
+    assert!(listed.iter().any(|session| session["id"] == second.as_str()));
+    one.delete(&format!("/api/v1/auth/sessions/{second}")).await.expect(204);
+    two.get("/api/v1/cases").await.expect(401);
+    one.delete(&format!("/api/v1/auth/sessions/{second}")).await.expect(404);
+    one.delete("/api/v1/auth/sessions/000000000000").await.expect(404);
+
+    let (_, ana) =
+        fixture.app.domain.people.invite("ana", &[hotline_domain::policy::Role::Intake]).await.unwrap().unwrap();
+    let stranger = fixture.log_in("ana", &ana).await;
+    let new = json!({ "oldPassword": *ana, "newPassword": "umbrella kettle" });
+    stranger.post("/api/v1/auth/password", &new).await.expect(204);
+    stranger.delete(&format!("/api/v1/auth/sessions/{}", id_of(&one).await)).await.expect(404);
+    stranger.delete("/api/v1/auth/sessions").await.expect(204);
+    one.delete("/api/v1/auth/sessions").await.expect(204);
+    three.get("/api/v1/cases").await.expect(401);
+    one.get("/api/v1/cases").await.expect(200);
+    stranger.get("/api/v1/cases").await.expect(200);
+}
+
+#[tokio::test]
+async fn sensitive_acts_need_a_factor_shown_lately() {
+    let fixture = Fixture::start(|config| config.people.step_up_seconds = 3).await;
+    let admin = fixture.lawyer().await;
+    let refused = loop {
+        let answer = admin.post("/api/v1/auth/mfa/totp", &json!({})).await;
+        if answer.status != 200 {
+            break answer.expect(401);
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(refused.json()["code"], "step-up-required");
+    assert!(refused.header("www-authenticate").contains("insufficient_user_authentication"));
+    let step_up = async |body: Value| admin.post("/api/v1/auth/step-up", &body).await;
+    step_up(json!({ "password": "wrong" })).await.expect(401);
+    step_up(json!({})).await.expect(400);
+    step_up(json!({ "code": "000000" })).await.expect(400);
+    step_up(json!({ "password": PASSWORD })).await.expect(204);
+    let (_app, recovery) = App::enrol(&admin).await;
+    step_up(json!({ "password": PASSWORD })).await.expect(400);
+    step_up(json!({ "code": recovery[0] })).await.expect(204);
+    step_up(json!({ "code": recovery[0] })).await.expect(401);
+
+    // The operator's word for a machine is no factor.
+    let minted = super::mint_token(&fixture.app, "admin", 60, 0).await;
+    let hotline::wire::AdminReply::Token { token, .. } = minted else { panic!("refused") };
+    let machine = fixture.holder_of(&token.into());
+    machine.get("/api/v1/cases").await.expect(200);
+    assert_eq!(machine.delete("/api/v1/auth/mfa/totp").await.expect(401).json()["code"], "step-up-required");
+    machine.post("/api/v1/auth/step-up", &json!({ "code": recovery[1] })).await.expect(403);
+}
+
+#[tokio::test]
+async fn a_stranger_delays_themselves_and_nobody_else() {
+    let fixture = Fixture::start(|_| ()).await;
+    fixture.lawyer().await;
+    for name in ["admin", "nobody"] {
+        let guess = json!({ "username": name, "password": "guess" }).to_string();
+        let login = || json_request("POST", "/api/v1/auth/login");
+        let mut told = Vec::new();
+        while told.last() != Some(&429) {
+            told.push(fixture.ask_from("203.0.113.9", login(), guess.clone()).await.status);
+        }
+        assert!(told.len() > 5 && told[..told.len() - 1].iter().all(|status| *status == 401), "{name}: {told:?}");
+        let waits = fixture.ask_from("203.0.113.9", login(), guess.clone()).await.expect(429);
+        assert!(waits.header("retry-after").parse::<u64>().unwrap() >= 1);
+    }
+    fixture.log_in("admin", PASSWORD).await;
+}
