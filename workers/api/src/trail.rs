@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::app::Shared;
-use crate::gate::Visit;
+use crate::gate::{Violation, Visit};
 use crate::meters::Phase;
 use crate::problem::{Problem, Reply};
 
@@ -98,7 +98,10 @@ pub(crate) fn denied(app: &Shared, visit: &Visit, method: &Method, status: Statu
     let act = Act::new(EventType::Access, "access.denied", "")
         .severity(if suspicious { Severity::Medium } else { Severity::Low })
         .outcome(Outcome::Denied)
-        .details(json!({ "method": method.as_str(), "path": visit.route.template(), "status": status.as_u16() }));
+        .details(json!({
+            "method": method.as_str(), "path": visit.route.template(), "status": status.as_u16(),
+            "security": Violation::of(status).map(Violation::verdict),
+        }));
     if app.audit.record(event(app, visit, act)).is_err() {
         app.meters.refused("audit");
     }

@@ -14,6 +14,7 @@ mod origin;
 mod request_id;
 mod route;
 mod token;
+mod verdict;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub(crate) use origin::Origin;
 pub(crate) use request_id::{RequestId, RequestIds};
 pub(crate) use route::{FORM_OVERHEAD_BYTES, Route};
 pub(crate) use token::{Claims, Purpose, Tokens};
+pub(crate) use verdict::Violation;
 
 use crate::admission::{self, Permit, Ticket};
 use crate::app::Shared;
@@ -287,6 +289,10 @@ fn render(app: &Shared, mut response: Response, visit: &Visit) -> Response {
         // A handler that refuses with JSON of its own has said what there is to say: readiness does.
         None if !status.is_client_error() && !status.is_server_error() || is_json(&response) => return response,
         None => Problem::of_status(status, response.headers()),
+    };
+    let problem = match Violation::of(status) {
+        Some(violation) => problem.member("security", violation.verdict()),
+        None => problem,
     };
     let recorded = response.extensions().get::<Recorded>().copied();
     let allow = response.headers().get(ALLOW).cloned();

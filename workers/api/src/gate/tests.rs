@@ -144,4 +144,27 @@ async fn only_named_pages_may_read_from_elsewhere() {
     }
 }
 
+#[tokio::test]
+async fn a_refusal_says_what_is_held_against_the_request_and_so_does_its_record() {
+    let fixture = Fixture::start(|config| config.rate.anonymous.requests = 2).await;
+    let lawyer = fixture.lawyer().await;
+    let refused = [
+        (fixture.ask(get("/api/v1/cases"), "").await, 401, "AUTHENTICATION_FAILURE", "REQUIRE_REAUTHENTICATION"),
+        (lawyer.get("/api/v1/audit/log/checkpoint").await, 403, "INSUFFICIENT_PRIVILEGES", "ACCESS_DENIED"),
+        (fixture.ask(get(DOCUMENT), "").await, 429, "RATE_LIMIT_EXCEEDED", "TEMPORARY_BLOCK"),
+    ];
+    for (answer, status, violation, mitigation) in refused {
+        let verdict =
+            json!({ "isValid": false, "riskScore": 0, "violations": [violation], "mitigations": [mitigation] });
+        assert_eq!(answer.expect(status).json()["security"], verdict);
+    }
+    let missing = lawyer.get("/api/v1/nothing").await.expect(404);
+    assert!(missing.json()["security"].is_null(), "nothing is held against who asks for what is not there");
+    lawyer.get("/api/v1/cases").await.expect(200);
+    let recorded: Vec<String> = fixture.recorded.lock().iter().map(|event| event.details.clone()).collect();
+    for violation in ["AUTHENTICATION_FAILURE", "INSUFFICIENT_PRIVILEGES"] {
+        assert!(recorded.iter().any(|details| details.contains(violation)), "{violation}");
+    }
+}
+
 const DOCUMENT: &str = "/api/v1/openapi.json";

@@ -110,6 +110,9 @@ pub(crate) struct ProblemBody {
     error: String,
     /// JSON pointer to the field that is wrong.
     pointer: Option<String>,
+    /// With 401, 403 and 429: `isValid`, `riskScore`, `violations`, `mitigations`.
+    #[schema(value_type = Option<Object>)]
+    security: Option<()>,
     #[schema(rename = "requestId")]
     request_id: String,
     timestamp: String,
