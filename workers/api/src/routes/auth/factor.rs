@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::guard;
 use crate::app::Shared;
-use crate::gate::Caller;
+use crate::gate::{Caller, neighbourhood};
 use crate::json::Json;
 use crate::problem::{Problem, Reply};
 use crate::routes::{ProblemBody, json};
@@ -90,7 +90,7 @@ pub(crate) async fn confirm_totp(
 ) -> Reply {
     app.must_be_fresh(&caller).await?;
     let person = guard::person(&app, &caller).await?;
-    let attempt = guard::attempt(&app, &caller.visit, &person.name);
+    let attempt = app.domain.people.code_attempt(person.id, neighbourhood(caller.visit.address));
     guard::may_try(&app, attempt, true).await?;
     let session = caller.principal.session;
     let confirmed = app.domain.people.confirm_totp(person.id, code.trim(), session).await;
