@@ -114,7 +114,7 @@ impl People {
     }
 
     fn name_index(&self, name: &str) -> [u8; 32] {
-        self.vault.blind_index("user-name", &name.trim().to_lowercase())
+        self.vault.blind_index("user-name", &rules::normal(name.trim()).to_lowercase())
     }
 }
 
@@ -208,6 +208,11 @@ mod tests {
         assert_eq!(person.name, "admin");
         assert!(person.permissions().contain(Permissions::CASE_ACCESS));
         assert!(block_on(domain.people.verify("admin", "wrong")).unwrap().is_none());
+        assert_eq!(
+            domain.people.name_index("Zoe\u{308}"),
+            domain.people.name_index("zo\u{eb} "),
+            "however it is typed"
+        );
         assert!(block_on(domain.people.verify("nobody", "correct horse battery")).unwrap().is_none());
     }
 

@@ -54,6 +54,7 @@ pub(crate) struct RecoveryCodes {
 pub(crate) async fn mfa(State(app): State<Shared>, caller: Caller) -> Reply {
     let person = guard::person(&app, &caller).await?;
     let left = app.domain.people.recovery_codes_left(person.id).await.map_err(|error| app.broken(error))?;
+    trail::reading(&app, &caller.visit, Act::new(EventType::Access, "auth.mfa.read", person.id)).await?;
     let required = app.config.people.mfa == hotline::config::Mfa::Required && person.is_staff();
     Ok(json(StatusCode::OK, &MfaState { totp: person.has_factor, recovery_codes_left: left, required }))
 }

@@ -142,7 +142,7 @@ async fn who_must_have_a_second_factor_can_only_set_one_up() {
     let fixture = Fixture::start(|config| config.people.mfa = Mfa::Required).await;
     let admin = fixture.lawyer().await;
     let told = fixture.post("/api/v1/auth/login", &by_password()).await.expect(200).json();
-    assert_eq!(told["mfaEnrolmentRequired"], true);
+    assert_eq!((&told["mfaEnrolmentRequired"], &told["user"]["permissions"]), (&json!(true), &json!([])));
     let mut refused = 0;
     for route in Route::ALL {
         let path = route.template().replace("{callId}", "c").replace("{caseId}", "1").replace("{sessionId}", "s");
