@@ -1,4 +1,6 @@
 //! The gate from outside: one request in, one answer out, with everything real behind it but sockets.
+use hotline::board::SessionCell;
+use hotline_domain::policy::{Permissions, Role};
 use http::Request;
 use serde_json::json;
 
@@ -164,6 +166,54 @@ async fn a_refusal_says_what_is_held_against_the_request_and_so_does_its_record(
     let recorded: Vec<String> = fixture.recorded.lock().iter().map(|event| event.details.clone()).collect();
     for violation in ["AUTHENTICATION_FAILURE", "INSUFFICIENT_PRIVILEGES"] {
         assert!(recorded.iter().any(|details| details.contains(violation)), "{violation}");
+    }
+}
+
+#[tokio::test]
+async fn every_role_reaches_what_it_may_and_nothing_else() {
+    let fixture = Fixture::start(|_| ()).await;
+    let caller = fixture.lawyer().await;
+    let session = caller.principal().await.session.as_u128();
+    let cell = fixture.app.board.session(session).unwrap();
+    let routes = [
+        ("GET", "/api/v1/cases", Some(Permissions::CASE_ACCESS)),
+        ("POST", "/api/v1/cases", Some(Permissions::CASE_WRITE)),
+        ("POST", "/api/v1/voice/process", Some(Permissions::CALL_PROCESS)),
+        ("POST", "/api/v1/ai/analyze", Some(Permissions::AI_USE)),
+        ("POST", "/api/v1/ai/recommend", Some(Permissions::AI_USE)),
+        ("POST", "/api/v1/live/ticket", Some(Permissions::LIVE_SUBSCRIBE)),
+        ("GET", "/api/v1/users", Some(Permissions::USER_MANAGE)),
+        ("POST", "/api/v1/users", Some(Permissions::USER_MANAGE)),
+        ("PATCH", "/api/v1/users/u", Some(Permissions::USER_MANAGE)),
+        ("POST", "/api/v1/users/u/reset", Some(Permissions::USER_MANAGE)),
+        ("GET", "/api/v1/audit/records/1", Some(Permissions::AUDIT_READ)),
+        ("GET", "/api/v1/audit/log/checkpoint", Some(Permissions::AUDIT_READ)),
+        ("GET", "/api/v1/audit/log/tile/0/000", Some(Permissions::AUDIT_READ)),
+        // One's own account is everybody's own.
+        ("GET", "/api/v1/auth/mfa", None),
+        ("POST", "/api/v1/auth/mfa/totp/confirm", None),
+        ("GET", "/api/v1/auth/sessions", None),
+        ("DELETE", "/api/v1/auth/sessions/s", None),
+        ("POST", "/api/v1/auth/password", None),
+        ("POST", "/api/v1/auth/step-up", None),
+    ];
+    for (epoch, role) in (cell.epoch + 1..).zip(Role::ALL) {
+        let permissions = role.permissions().bits();
+        fixture.app.board.put_session(session, SessionCell { permissions, epoch, ..cell });
+        for (method, path, needed) in routes {
+            // Bodies that make sense: a mistake in one is told before the right is looked at.
+            let body = match path {
+                "/api/v1/cases" => json!({ "title": "Deposit kept", "callerName": "Ana", "narrative": "It was kept." }),
+                "/api/v1/ai/analyze" | "/api/v1/ai/recommend" => json!({ "text": "They kept my deposit." }),
+                "/api/v1/users" => json!({ "username": "somebody", "roles": ["intake"] }),
+                "/api/v1/auth/password" => json!({ "oldPassword": "x", "newPassword": "y" }),
+                "/api/v1/auth/mfa/totp/confirm" => json!({ "code": "000000" }),
+                _ => json!({}),
+            };
+            let status = fixture.ask(caller.request(method, path), body.to_string()).await.status;
+            let may = needed.is_none_or(|needed| role.permissions().contain(needed));
+            assert!(status != 401 && may != (status == 403), "{role} {method} {path}: {status}");
+        }
     }
 }
 

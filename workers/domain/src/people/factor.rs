@@ -34,6 +34,15 @@ pub enum Factor {
     Recovery,
 }
 
+impl Factor {
+    /// The app's codes are six digits; whatever else is typed is meant for recovery.
+    pub fn meant_by(code: &str) -> Self {
+        let code = code.trim();
+        let is_of_app = code.len() == APP_DIGITS && code.bytes().all(|byte| byte.is_ascii_digit());
+        if is_of_app { Self::Totp } else { Self::Recovery }
+    }
+}
+
 /// What is sealed: the app's secret and the key of the recovery codes' digests.
 struct Secrets(Zeroizing<[u8; SECRET_BYTES + KEY_BYTES]>);
 
@@ -79,7 +88,7 @@ impl People {
             return Ok(None);
         }
         let code = code.trim();
-        if code.len() == APP_DIGITS && code.bytes().all(|byte| byte.is_ascii_digit()) {
+        if Factor::meant_by(code) == Factor::Totp {
             let Some(step) = totp::step_of(secrets.app(), code, clock::now_ms() / 1_000) else { return Ok(None) };
             let taken = self.store.use_totp_step(user, step.cast_signed()).await?;
             return Ok(taken.then_some(Factor::Totp));

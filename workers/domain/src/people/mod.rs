@@ -77,15 +77,16 @@ impl People {
         Ok(!self.store.has_users().await?)
     }
 
-    /// The person with this name and password, unless the account is closed. Takes as long for a name that does
-    /// not exist.
+    /// The person with this name and password, unless the account is closed or the password was given by somebody
+    /// else too long ago. Takes as long for a name that does not exist.
     pub async fn verify(&self, name: &str, password: &str) -> Result<Option<Person>, StoreError> {
         let row = self.store.user_by_name(self.name_index(name)).await?;
         let hash = row.as_ref().map(|row| row.password_hash.as_str());
         if !self.passwords.verify(password, hash).await? {
             return Ok(None);
         }
-        row.filter(|row| row.disabled_at_ms.is_none()).map(|row| person(&self.vault, &row)).transpose()
+        let opens = |row: &UserRow| row.disabled_at_ms.is_none() && !has_lapsed(row, clock::now_ms());
+        row.filter(opens).map(|row| person(&self.vault, &row)).transpose()
     }
 
     pub async fn find(&self, name: &str) -> Result<Option<Person>, StoreError> {
@@ -106,13 +107,14 @@ impl People {
             epoch: 1,
             created_at_ms: clock::now_ms().cast_signed(),
             disabled_at_ms: None,
+            password_at_ms: clock::now_ms().cast_signed(),
             password_stands_alone: rules::stands_alone(password),
             has_factor: false,
         })
     }
 
     fn name_index(&self, name: &str) -> [u8; 32] {
-        self.vault.blind_index("user-name", &name.trim().to_lowercase())
+        self.vault.blind_index("user-name", &rules::normal(name.trim()).to_lowercase())
     }
 }
 
@@ -149,6 +151,12 @@ pub(crate) fn roles_of(row: &UserRow) -> Result<Vec<Role>, StoreError> {
     row.roles.split(',').map(Role::parse).collect::<Option<_>>().ok_or(unknown)
 }
 
+/// A password that somebody else gave, on paper or in a message, does not open the account for ever.
+fn has_lapsed(row: &UserRow, now_ms: u64) -> bool {
+    let age_ms = now_ms.saturating_sub(row.password_at_ms.cast_unsigned());
+    row.must_change_password && row.password_at_ms > 0 && age_ms >= GIVEN_PASSWORD_MS
+}
+
 fn name_place(row: &str) -> Aad<'_> {
     Aad { table: "users", row, column: "name", version: 1 }
 }
@@ -177,6 +185,8 @@ fn random(bytes: &mut [u8]) -> Result<(), StoreError> {
     rand::fill(bytes).map_err(|_| StoreError::Failed("no randomness".to_owned()))
 }
 
+/// A week: an invitation waits for somebody who is away, and not for who finds it later.
+const GIVEN_PASSWORD_MS: u64 = 7 * 86_400_000;
 /// What the first administrator is called.
 pub const FIRST_ADMINISTRATOR: &str = "admin";
 /// 32 symbols, so that no remainder prefers some of them.
@@ -198,7 +208,28 @@ mod tests {
         assert_eq!(person.name, "admin");
         assert!(person.permissions().contain(Permissions::CASE_ACCESS));
         assert!(block_on(domain.people.verify("admin", "wrong")).unwrap().is_none());
+        assert_eq!(
+            domain.people.name_index("Zoe\u{308}"),
+            domain.people.name_index("zo\u{eb} "),
+            "however it is typed"
+        );
         assert!(block_on(domain.people.verify("nobody", "correct horse battery")).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_password_that_was_given_lapses_and_one_that_was_chosen_does_not() {
+        let (domain, _folder) = domain();
+        let row = block_on(domain.people.row("ana", "a one-time password", &[Role::Intake], true)).unwrap();
+        let given_ms = row.password_at_ms.cast_unsigned();
+        assert!(!has_lapsed(&row, given_ms + GIVEN_PASSWORD_MS - 1));
+        assert!(has_lapsed(&row, given_ms + GIVEN_PASSWORD_MS));
+        let chosen = UserRow { must_change_password: false, ..row.clone() };
+        let unknown = UserRow { password_at_ms: 0, ..row.clone() };
+        assert!(!has_lapsed(&chosen, u64::MAX / 2) && !has_lapsed(&unknown, u64::MAX / 2));
+
+        let long_ago = UserRow { password_at_ms: given_ms.cast_signed() - GIVEN_PASSWORD_MS.cast_signed(), ..row };
+        assert!(block_on(domain.people.store.insert_user(long_ago)).unwrap());
+        assert!(block_on(domain.people.verify("ana", "a one-time password")).unwrap().is_none());
     }
 
     #[test]

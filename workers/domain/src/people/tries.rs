@@ -5,9 +5,13 @@
 //! Counted over all places, a name takes a hundred failures in a row (SP 800-63B-4, 3.2.2). From then on a log-in
 //! counts only from a place where the name has logged in before, or with its second factor shown at once.
 //! A name that is nobody's is counted in the same way, so that the answers do not tell.
+//!
+//! Wrong codes of a second factor are counted apart, in the same two ways: only who knows the password can make
+//! them. After a hundred a code of the app counts only from a known place; a recovery code is too long to guess.
 use std::time::Duration;
 
 use hotline::lifecycle::clock;
+use uuid::Uuid;
 
 use super::People;
 use crate::store::{StoreError, SuccessWhen, TriesKeep, TriesRow};
@@ -25,13 +29,21 @@ pub enum Verdict {
     Go,
     /// Too many have failed from here.
     Wait(Duration),
-    /// Too many have failed from anywhere: the second factor has to come along.
-    OnlyWithFactor,
+    /// Too many have failed from anywhere, and nobody has succeeded from here: something else has to vouch.
+    OnlyVouched,
 }
 
 impl People {
     pub fn attempt(&self, name: &str, neighbourhood: u128) -> Attempt {
-        let name = self.name_index(name);
+        self.attempt_on(self.name_index(name), neighbourhood)
+    }
+
+    /// Tries to guess the second factor of somebody whose password is known.
+    pub fn code_attempt(&self, user: Uuid, neighbourhood: u128) -> Attempt {
+        self.attempt_on(self.vault.blind_index("code-tries", &user.to_string()), neighbourhood)
+    }
+
+    fn attempt_on(&self, name: [u8; 32], neighbourhood: u128) -> Attempt {
         // Bound to the name: the table does not tell which people share a house.
         let place = format!("{} {neighbourhood:032x}", data_encoding::HEXLOWER.encode(&name));
         Attempt { name, place: self.vault.blind_index("log-in-place", &place) }
@@ -48,10 +60,10 @@ impl People {
 
     /// Everything that was asked for was right. False if too much has failed meanwhile for it to count: of guesses
     /// made at the same moment no more than a hundred can come before the right one.
-    pub async fn succeeded(&self, attempt: Attempt, with_factor: bool) -> Result<bool, StoreError> {
+    pub async fn succeeded(&self, attempt: Attempt, vouched: bool) -> Result<bool, StoreError> {
         let now_ms = clock::now_ms().cast_signed();
         let known_since_ms = now_ms - KNOWN_MS;
-        let allowed = SuccessWhen { failures_max: FAILURES_MAX, known_since_ms, vouched: with_factor };
+        let allowed = SuccessWhen { failures_max: FAILURES_MAX, known_since_ms, vouched };
         self.store.note_success(attempt.name, attempt.place, now_ms, allowed).await
     }
 
@@ -76,7 +88,7 @@ fn verdict(tries: &TriesRow, now_ms: u64) -> Verdict {
     }
     let is_known = tries.succeeded_here_at_ms > 0 && now_ms - tries.succeeded_here_at_ms < KNOWN_MS;
     match tries.failures >= FAILURES_MAX && !is_known {
-        true => Verdict::OnlyWithFactor,
+        true => Verdict::OnlyVouched,
         false => Verdict::Go,
     }
 }
@@ -131,9 +143,9 @@ mod tests {
         let many = TriesRow { failures: FAILURES_MAX, ..TriesRow::default() };
         let known = TriesRow { succeeded_here_at_ms: NOW_MS.cast_signed() - KNOWN_MS + 1, ..many };
         let long_ago = TriesRow { succeeded_here_at_ms: NOW_MS.cast_signed() - KNOWN_MS, ..many };
-        assert_eq!(verdict(&many, NOW_MS), Verdict::OnlyWithFactor);
+        assert_eq!(verdict(&many, NOW_MS), Verdict::OnlyVouched);
         assert_eq!(verdict(&known, NOW_MS), Verdict::Go);
-        assert_eq!(verdict(&long_ago, NOW_MS), Verdict::OnlyWithFactor);
+        assert_eq!(verdict(&long_ago, NOW_MS), Verdict::OnlyVouched);
     }
 
     #[test]
@@ -148,7 +160,7 @@ mod tests {
             block_on(people.failed(elsewhere)).unwrap();
         }
         let elsewhere = people.attempt("ana", 9);
-        assert_eq!(block_on(people.verdict(elsewhere)).unwrap(), Verdict::OnlyWithFactor);
+        assert_eq!(block_on(people.verdict(elsewhere)).unwrap(), Verdict::OnlyVouched);
         assert!(!block_on(people.succeeded(elsewhere, false)).unwrap(), "begun before, right after");
         assert_eq!(block_on(people.verdict(people.attempt("bob", 9))).unwrap(), Verdict::Go);
         assert_eq!(block_on(people.verdict(office)).unwrap(), Verdict::Go);

@@ -17,6 +17,8 @@ pub struct UserRow {
     pub epoch: u32,
     pub created_at_ms: i64,
     pub disabled_at_ms: Option<i64>,
+    /// When the password was given or chosen; 0: not known.
+    pub password_at_ms: i64,
     /// The password is long enough to be the only factor.
     pub password_stands_alone: bool,
     /// Has a confirmed second factor; looked up, not kept here.
@@ -77,7 +79,7 @@ pub struct TotpRow {
 pub struct SuccessWhen {
     pub failures_max: u32,
     pub known_since_ms: i64,
-    /// A second factor was shown.
+    /// Something else vouches: a second factor for a password, a recovery code for the app.
     pub vouched: bool,
 }
 

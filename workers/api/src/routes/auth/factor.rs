@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::guard;
 use crate::app::Shared;
-use crate::gate::Caller;
+use crate::gate::{Caller, neighbourhood};
 use crate::json::Json;
 use crate::problem::{Problem, Reply};
 use crate::routes::{ProblemBody, json};
@@ -54,6 +54,7 @@ pub(crate) struct RecoveryCodes {
 pub(crate) async fn mfa(State(app): State<Shared>, caller: Caller) -> Reply {
     let person = guard::person(&app, &caller).await?;
     let left = app.domain.people.recovery_codes_left(person.id).await.map_err(|error| app.broken(error))?;
+    trail::reading(&app, &caller.visit, Act::new(EventType::Access, "auth.mfa.read", person.id)).await?;
     let required = app.config.people.mfa == hotline::config::Mfa::Required && person.is_staff();
     Ok(json(StatusCode::OK, &MfaState { totp: person.has_factor, recovery_codes_left: left, required }))
 }
@@ -90,7 +91,7 @@ pub(crate) async fn confirm_totp(
 ) -> Reply {
     app.must_be_fresh(&caller).await?;
     let person = guard::person(&app, &caller).await?;
-    let attempt = guard::attempt(&app, &caller.visit, &person.name);
+    let attempt = app.domain.people.code_attempt(person.id, neighbourhood(caller.visit.address));
     guard::may_try(&app, attempt, true).await?;
     let session = caller.principal.session;
     let confirmed = app.domain.people.confirm_totp(person.id, code.trim(), session).await;

@@ -5,7 +5,7 @@
 use axum::extract::State;
 use hotline::audit::EventType;
 use hotline::config::Budget;
-use hotline_domain::people::{Attempt, Person};
+use hotline_domain::people::Person;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -77,7 +77,7 @@ pub(crate) async fn login(
     }
     charge_address(&app, &visit)?;
     let attempt = guard::attempt(&app, &visit, &username);
-    guard::may_try(&app, attempt, code.is_some()).await?;
+    let is_guarded = guard::may_try(&app, attempt, code.is_some()).await?;
     // The hash is computed on threads with a queue of their own.
     let rest = app.admission.rest(visit.ticket);
     let verified = app.domain.people.verify(&username, &password).await;
@@ -85,15 +85,17 @@ pub(crate) async fn login(
     let Some(person) = verified.map_err(|error| app.broken(error))? else {
         return guard::wrong(&app, &visit, attempt, "auth.login", json!({ "name": username })).await;
     };
-    match (person.has_factor, code) {
-        (true, None) => challenge(&app, &visit, &person).await,
-        (true, Some(code)) => {
-            match app.domain.people.take_code(person.id, &code).await.map_err(|error| app.broken(error))? {
-                Some(_) => enter(&app, &visit, attempt, &person, 2).await,
-                None => guard::wrong(&app, &visit, attempt, "auth.login", json!({ "name": username })).await,
-            }
-        }
-        (false, _) => enter(&app, &visit, attempt, &person, 1).await,
+    let is_in = match (person.has_factor, code) {
+        (true, None) => return challenge(&app, &visit, &person).await,
+        // Which half was wrong is not told, and neither is that it cannot be tried any more.
+        (true, Some(code)) => matches!(guard::take_code(&app, &visit, &person, &code).await, Ok(true)),
+        // The right password alone is no way in where it may have been guessed.
+        (false, _) => !is_guarded,
+    };
+    let factors = if person.has_factor { 2 } else { 1 };
+    match is_in && app.domain.people.succeeded(attempt, factors > 1).await.map_err(|error| app.broken(error))? {
+        true => enter(&app, &visit, &person, factors).await,
+        false => guard::wrong(&app, &visit, attempt, "auth.login", json!({ "name": username })).await,
     }
 }
 
@@ -119,15 +121,15 @@ pub(crate) async fn login_mfa(
     let person = app.domain.people.by_id(claims.user).await.map_err(|error| app.broken(error))?;
     let still_is = |person: &Person| claims.serial == epoch_mark(person) && person.has_factor && !person.disabled;
     let person = person.filter(still_is).ok_or_else(over)?;
-    let attempt = guard::attempt(&app, &visit, &person.name);
-    guard::may_try(&app, attempt, true).await?;
-    if app.domain.people.take_code(person.id, &code).await.map_err(|error| app.broken(error))?.is_none() {
-        return guard::wrong(&app, &visit, attempt, "auth.login.code", json!({ "user": person.id })).await;
+    if !guard::take_code(&app, &visit, &person, &code).await? {
+        return guard::denied(&app, &visit, "auth.login.code", json!({ "user": person.id })).await;
     }
     if !app.charge(Payer::ChallengeUsed(claims.session.as_u128()), ONCE).allowed() {
         return Err(over());
     }
-    enter(&app, &visit, attempt, &person, 2).await
+    let attempt = guard::attempt(&app, &visit, &person.name);
+    app.domain.people.succeeded(attempt, true).await.map_err(|error| app.broken(error))?;
+    enter(&app, &visit, &person, 2).await
 }
 
 async fn challenge(app: &Shared, visit: &Visit, person: &Person) -> Reply {
@@ -145,10 +147,8 @@ async fn challenge(app: &Shared, visit: &Visit, person: &Person) -> Reply {
     Ok(json(StatusCode::OK, &body))
 }
 
-async fn enter(app: &Shared, visit: &Visit, attempt: Attempt, person: &Person, factors: u8) -> Reply {
-    if !app.domain.people.succeeded(attempt, factors > 1).await.map_err(|error| app.broken(error))? {
-        return Err(guard::only_with_factor(app));
-    }
+/// All that was asked for was right.
+async fn enter(app: &Shared, visit: &Visit, person: &Person, factors: u8) -> Reply {
     let act =
         Act::new(EventType::Login, "auth.login", person.id).actor(person.id).details(json!({ "factors": factors }));
     trail::change(app, visit, act).await?;

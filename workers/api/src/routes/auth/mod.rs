@@ -9,6 +9,7 @@ mod token;
 
 use axum::response::Response;
 use hotline_domain::people::Person;
+use hotline_domain::policy::Permissions;
 use hotline_domain::sessions::Session;
 use http::header::SET_COOKIE;
 use http::{HeaderValue, StatusCode};
@@ -49,6 +50,7 @@ pub(crate) struct User {
     id: Uuid,
     username: String,
     roles: Vec<&'static str>,
+    /// In this session, as things are: none while the account is not in order.
     permissions: Vec<&'static str>,
     /// The password was given by somebody else and must be replaced first.
     must_change_password: bool,
@@ -57,13 +59,15 @@ pub(crate) struct User {
 /// The answer that opens a session.
 fn logged_in(app: &Shared, person: &Person, session: &Session) -> Reply {
     let mfa = app.config.people.mfa;
+    let owes = Owed::of(session.lacks_factor, session.must_change_password, mfa);
+    let permissions = if owes.is_some() { Permissions::NONE } else { session.permissions };
     let body = LoggedIn {
         token: sign(app, session)?,
         user: User {
             id: person.id,
             username: person.name.clone(),
             roles: person.roles.iter().map(|role| role.name()).collect(),
-            permissions: person.permissions().names(),
+            permissions: permissions.names(),
             must_change_password: session.must_change_password,
         },
         assurance: session.factors,

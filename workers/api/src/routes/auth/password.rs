@@ -41,7 +41,7 @@ pub(crate) async fn change_password(
     }
     let person = guard::person(&app, &caller).await?;
     let attempt = guard::attempt(&app, &caller.visit, &person.name);
-    guard::may_try(&app, attempt, true).await?;
+    guard::may_try(&app, attempt, false).await?;
     let rest = app.admission.rest(caller.visit.ticket);
     let changed = app.domain.people.change_password(&person, &old, &new, caller.principal.session).await;
     drop(rest);

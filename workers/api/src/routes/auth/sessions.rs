@@ -58,6 +58,8 @@ pub(crate) async fn logout(State(app): State<Shared>, caller: Caller) -> Reply {
     responses((status = 200, body = OwnSessions), (status = 401, body = ProblemBody)))]
 pub(crate) async fn list_sessions(State(app): State<Shared>, caller: Caller) -> Reply {
     let own = living(&app, &caller).await?;
+    let act = Act::new(EventType::Access, "auth.session.list", caller.principal.user);
+    trail::reading(&app, &caller.visit, act).await?;
     let sessions = own.iter().map(|(session, last_seen_ms)| OwnSession {
         id: handle(session.id),
         created_at: timestamp(session.created_at_ms.cast_unsigned()),

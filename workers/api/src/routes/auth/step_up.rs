@@ -41,24 +41,27 @@ pub(crate) async fn step_up(
         return Err(Problem::forbidden().detail("A machine's token shows no factor."));
     }
     let person = guard::person(&app, &caller).await?;
-    let attempt = guard::attempt(&app, &caller.visit, &person.name);
-    guard::may_try(&app, attempt, true).await?;
     let (is_right, factors) = match (person.has_factor, &code, &password) {
         (true, Some(code), None) if code.len() <= CODE_BYTES_MAX => {
-            let taken = app.domain.people.take_code(person.id, code).await.map_err(|error| app.broken(error))?;
-            (taken.is_some(), 2)
+            (guard::take_code(&app, &caller.visit, &person, code).await?, 2)
         }
         (false, None, Some(password)) if password.len() <= PASSWORD_BYTES_MAX => {
+            let attempt = guard::attempt(&app, &caller.visit, &person.name);
+            guard::may_try(&app, attempt, false).await?;
             let rest = app.admission.rest(caller.visit.ticket);
             let found = app.domain.people.verify(&person.name, password).await;
             drop(rest);
-            (found.map_err(|error| app.broken(error))?.is_some_and(|found| found.id == person.id), 1)
+            let is_right = found.map_err(|error| app.broken(error))?.is_some_and(|found| found.id == person.id);
+            if !is_right {
+                app.domain.people.failed(attempt).await.map_err(|error| app.broken(error))?;
+            }
+            (is_right, 1)
         }
         (true, ..) => return Err(Problem::invalid("/code", "is needed, and nothing else")),
         (false, ..) => return Err(Problem::invalid("/password", "is needed, and nothing else")),
     };
     if !is_right {
-        return guard::wrong(&app, &caller.visit, attempt, "auth.step-up", json!({})).await;
+        return guard::denied(&app, &caller.visit, "auth.step-up", json!({})).await;
     }
     trail::change(&app, &caller.visit, Act::new(EventType::Login, "auth.step-up", session)).await?;
     app.domain.sessions.prove(session, factors).await.map_err(|error| app.broken(error))?;

@@ -142,7 +142,7 @@ async fn who_must_have_a_second_factor_can_only_set_one_up() {
     let fixture = Fixture::start(|config| config.people.mfa = Mfa::Required).await;
     let admin = fixture.lawyer().await;
     let told = fixture.post("/api/v1/auth/login", &by_password()).await.expect(200).json();
-    assert_eq!(told["mfaEnrolmentRequired"], true);
+    assert_eq!((&told["mfaEnrolmentRequired"], &told["user"]["permissions"]), (&json!(true), &json!([])));
     let mut refused = 0;
     for route in Route::ALL {
         let path = route.template().replace("{callId}", "c").replace("{caseId}", "1").replace("{sessionId}", "s");
@@ -274,4 +274,54 @@ async fn a_stranger_delays_themselves_and_nobody_else() {
         assert!(waits.header("retry-after").parse::<u64>().unwrap() >= 1);
     }
     fixture.log_in("admin", PASSWORD).await;
+}
+
+#[tokio::test]
+async fn beyond_the_bound_something_else_vouches_and_no_answer_tells_who_is_there() {
+    let fixture = Fixture::start(|_| ()).await;
+    let admin = fixture.lawyer().await;
+    let (app, recovery) = App::enrol(&admin).await;
+    let people = &fixture.app.domain.people;
+    let (_, ana) = people.invite("ana", &[hotline_domain::policy::Role::Intake]).await.unwrap().unwrap();
+    for stranger in 0..100 {
+        for name in ["admin", "ana", "nobody"] {
+            people.failed(people.attempt(name, stranger)).await.unwrap();
+        }
+    }
+    let elsewhere = async |name: &str, password: &str, code: Option<&str>| {
+        let mut body = json!({ "username": name, "password": password });
+        if let Some(code) = code {
+            body["code"] = code.into();
+        }
+        fixture.ask_from("203.0.113.9", json_request("POST", "/api/v1/auth/login"), body.to_string()).await
+    };
+    for (name, password) in [("admin", PASSWORD), ("admin", "wrong"), ("ana", &**ana), ("nobody", "wrong")] {
+        let refused = elsewhere(name, password, None).await.expect(429);
+        assert_eq!(refused.json()["code"], "log-in-guarded", "{name}");
+    }
+    // With a code, the right password is answered as the wrong one.
+    let right = app.code(1);
+    for (name, password, code) in [
+        ("admin", PASSWORD, "000000"),
+        ("admin", "wrong", &*right),
+        ("ana", &**ana, "000000"),
+        ("nobody", "x", "000000"),
+    ] {
+        let refused = elsewhere(name, password, Some(code)).await.expect(401);
+        assert_eq!(refused.json()["code"], "invalid-credentials", "{name}");
+    }
+    challenge(&fixture).await; // from where the administrator logged in before
+    elsewhere("admin", PASSWORD, Some(&recovery[0])).await.expect(200);
+
+    // Wrong codes have a bound of their own; beyond it the app is not enough elsewhere.
+    let user = admin.principal().await.user;
+    for stranger in 0..100 {
+        people.failed(people.code_attempt(user, stranger)).await.unwrap();
+    }
+    let pending = challenge(&fixture).await;
+    let step = |code: &str| json!({ "challengeId": pending, "code": code }).to_string();
+    let mfa = || json_request("POST", "/api/v1/auth/login/mfa");
+    let refused = fixture.ask_from("203.0.113.10", mfa(), step(&right)).await.expect(429);
+    assert_eq!(refused.json()["code"], "log-in-guarded");
+    fixture.ask_from("203.0.113.10", mfa(), step(&recovery[1])).await.expect(200);
 }

@@ -256,10 +256,16 @@ fn check_name(name: &str) -> Result<&str, &'static str> {
     let name = name.trim();
     match name.chars().count() {
         0 => Err("is empty"),
-        NAME_CHARS_MIN..=NAME_CHARS_MAX if !name.chars().any(char::is_control) => Ok(name),
+        NAME_CHARS_MIN..=NAME_CHARS_MAX if !name.chars().any(is_unseen) => Ok(name),
         NAME_CHARS_MIN..=NAME_CHARS_MAX => Err("has characters that cannot be seen"),
         _ => Err("must have from 2 to 64 characters"),
     }
+}
+
+/// Controls, marks of direction and of no width: two names that look the same must be the same.
+fn is_unseen(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn check_roles(roles: &[String]) -> Result<Vec<Role>, &'static str> {

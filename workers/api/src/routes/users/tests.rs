@@ -102,6 +102,8 @@ async fn what_makes_no_account_is_named() {
         ("", json!(["intake"]), "/username"),
         (" x ", json!(["intake"]), "/username"),
         ("a\u{0}b", json!(["intake"]), "/username"),
+        ("adm\u{200b}in", json!(["intake"]), "/username"),
+        ("\u{202e}nimda", json!(["intake"]), "/username"),
         (&*"x".repeat(65), json!(["intake"]), "/username"),
         ("eve", json!([]), "/roles"),
         ("eve", json!(["root"]), "/roles"),

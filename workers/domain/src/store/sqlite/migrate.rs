@@ -6,16 +6,26 @@ use super::StoreError;
 
 /// Runs what is missing. The caller holds the write lock.
 pub(super) fn to_newest(db: &Connection) -> Result<(), StoreError> {
+    run(db, MIGRATIONS)
+}
+
+/// As an earlier build would have left it.
+#[cfg(test)]
+pub(super) fn to_step(db: &Connection, number: usize) -> Result<(), StoreError> {
+    run(db, &MIGRATIONS[..number])
+}
+
+fn run(db: &Connection, migrations: &[(&str, &str)]) -> Result<(), StoreError> {
     db.execute_batch(
         "CREATE TABLE IF NOT EXISTS migrations (
              number INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 BLOB NOT NULL
          ) STRICT;",
     )?;
     let newest: i64 = db.query_row("SELECT coalesce(max(number), 0) FROM migrations", [], |row| row.get(0))?;
-    if newest > MIGRATIONS.len() as i64 {
+    if newest > migrations.len() as i64 {
         return Err(StoreError::Malformed { what: "a newer schema (written by a newer build)" });
     }
-    for (number, (name, sql)) in (1i64..).zip(MIGRATIONS) {
+    for (number, (name, sql)) in (1i64..).zip(migrations) {
         let sum = digest(&SHA256, sql.as_bytes());
         let known: Option<Vec<u8>> =
             db.query_row("SELECT sha256 FROM migrations WHERE number = ?1", [number], |row| row.get(0)).optional()?;

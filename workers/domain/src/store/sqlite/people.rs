@@ -13,7 +13,7 @@ macro_rules! user_columns {
     () => {
         "users.id, users.name_index, users.name_sealed, users.roles, users.password_hash,
          users.must_change_password, users.epoch, users.created_at_ms, users.disabled_at_ms,
-         users.password_stands_alone,
+         users.password_at_ms, users.password_stands_alone,
          EXISTS (SELECT 1 FROM totp WHERE totp.user = users.id AND totp.confirmed_at_ms IS NOT NULL)"
     };
 }
@@ -75,8 +75,9 @@ pub(super) fn user_at(row: &Row<'_>, first: usize) -> rusqlite::Result<UserRow> 
         epoch: row.get(first + 6)?,
         created_at_ms: row.get(first + 7)?,
         disabled_at_ms: row.get(first + 8)?,
-        password_stands_alone: row.get(first + 9)?,
-        has_factor: row.get(first + 10)?,
+        password_at_ms: row.get(first + 9)?,
+        password_stands_alone: row.get(first + 10)?,
+        has_factor: row.get(first + 11)?,
     })
 }
 
@@ -86,8 +87,8 @@ fn any_user(db: &Connection) -> Result<bool, StoreError> {
 
 fn insert(db: &Connection, user: &UserRow) -> Result<bool, StoreError> {
     let sql = "INSERT INTO users (id, name_index, name_sealed, roles, password_hash, must_change_password, epoch,
-             created_at_ms, password_stands_alone)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (name_index) DO NOTHING";
+             created_at_ms, password_at_ms, password_stands_alone)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (name_index) DO NOTHING";
     let inserted = db.prepare_cached(sql)?.execute(params![
         user.id.as_bytes(),
         user.name_index,
@@ -97,6 +98,7 @@ fn insert(db: &Connection, user: &UserRow) -> Result<bool, StoreError> {
         user.must_change_password,
         user.epoch,
         user.created_at_ms,
+        user.password_at_ms,
         user.password_stands_alone,
     ])?;
     Ok(inserted == 1)
@@ -123,7 +125,7 @@ fn change(db: &Connection, id: Uuid, change: &UserChange) -> Result<Changed, Sto
     let must_change =
         password.map_or(user.must_change_password, |new| new.must_change) || (change.drop_factor && !stands_alone);
     let update = "UPDATE users SET roles = ?2, disabled_at_ms = ?3, password_hash = ?4, must_change_password = ?5,
-             password_stands_alone = ?6, epoch = epoch + 1 WHERE id = ?1";
+             password_stands_alone = ?6, password_at_ms = ?7, epoch = epoch + 1 WHERE id = ?1";
     db.prepare_cached(update)?.execute(params![
         id.as_bytes(),
         roles,
@@ -131,6 +133,7 @@ fn change(db: &Connection, id: Uuid, change: &UserChange) -> Result<Changed, Sto
         password.map_or(&user.password_hash, |new| &new.hash),
         must_change,
         stands_alone,
+        password.map_or(user.password_at_ms, |_| change.at_ms),
     ])?;
     if change.drop_factor {
         db.prepare_cached("DELETE FROM totp WHERE user = ?1")?.execute([id.as_bytes()])?;

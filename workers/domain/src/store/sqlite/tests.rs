@@ -1,5 +1,6 @@
 //! The store's promises under several writers: no busy error, nothing lost, everything once.
 mod killed;
+mod migrated;
 
 use std::collections::HashSet;
 use std::path::Path;

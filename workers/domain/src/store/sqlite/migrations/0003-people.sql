@@ -1,5 +1,7 @@
 -- Second factors, how sure a session is of its person, accounts that are closed, and tries that failed.
 ALTER TABLE users ADD COLUMN disabled_at_ms INTEGER;
+-- When the password was given or chosen; 0: before this was written down.
+ALTER TABLE users ADD COLUMN password_at_ms INTEGER NOT NULL DEFAULT 0;
 -- Whether the password is long enough to be the only factor.
 ALTER TABLE users ADD COLUMN password_stands_alone INTEGER NOT NULL DEFAULT 1;
 
