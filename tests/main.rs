@@ -35,6 +35,7 @@ mod successor;
 mod systemd;
 mod tickets;
 mod tidy;
+mod tokens;
 mod top;
 mod transport;
 mod upgrade;

@@ -82,9 +82,7 @@ fn what_an_orphan_has_begun_is_done_and_recorded_when_another_scribe_has_the_log
 
     let hotline = start(&manager, hotline.kill_only_supervisor(), "");
     assert_ne!(hotline.pid(Role::Scribe, 0), scribe);
-    until("the former scribe has given the log up", || {
-        !std::path::Path::new(&format!("/proc/{scribe}")).exists()
-    });
+    until("the former scribe has given the log up", || !std::path::Path::new(&format!("/proc/{scribe}")).exists());
     open.write_all(case.as_bytes()).unwrap();
     let made = Answer::read(&mut open, false).unwrap().expect(201);
     admin.get(made.header("location").unwrap()).expect(200);

@@ -7,6 +7,7 @@ mod audit;
 mod call;
 mod certificate;
 mod change;
+mod errand;
 mod health;
 mod https;
 mod output;
@@ -56,6 +57,9 @@ enum Command {
     /// What the supervisor has its settings read by.
     #[command(hide = true)]
     Preflight,
+    /// What the supervisor has its keys changed by.
+    #[command(hide = true)]
+    Errand,
     /// Read settings and certificates again, without losing a connection; on any mistake nothing changes.
     Reload,
     /// Go on as the build that is installed now, without losing a connection; if it fails, as before.
@@ -100,6 +104,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
         Command::Version => version(json),
         Command::CheckConfig { file: named } => settings::check(named.or(file), json),
         Command::Preflight => preflight::answer(file),
+        Command::Errand => errand::run(),
         Command::Serve { handover: Some(berth) } => ended(supervisor::resume(berth)),
         command => {
             let file = settings::find(file);
@@ -120,7 +125,9 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
                 Command::Token(arguments) => token::mint(&config, &arguments, json),
                 Command::Call(arguments) => call::place(&config, &arguments, json),
                 Command::Audit { command } => audit::run(&config, &command, json),
-                Command::CheckConfig { .. } | Command::Preflight | Command::Version => Ok(Code::SUCCESS),
+                Command::CheckConfig { .. } | Command::Errand | Command::Preflight | Command::Version => {
+                    Ok(Code::SUCCESS)
+                }
             }
         }
     }

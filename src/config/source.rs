@@ -129,7 +129,7 @@ fn put(table: &mut Table, key: &str, value: Value) {
     }
 }
 
-pub(super) const SECTIONS: [&str; 15] = [
+pub(super) const SECTIONS: [&str; 16] = [
     "server",
     "paths",
     "tls",
@@ -140,6 +140,7 @@ pub(super) const SECTIONS: [&str; 15] = [
     "sessions",
     "passwords",
     "audit",
+    "keys",
     "store",
     "cache",
     "speech",

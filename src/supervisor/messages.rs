@@ -41,13 +41,10 @@ impl Supervisor {
             FromWorker::Hello { wire_version, build_id, role, pid: _ } => {
                 self.on_hello(index, of, wire_version, &build_id, role);
             }
-            FromWorker::UnwrapKey { class } => match self.keyring.unwrap(class) {
-                Ok(versions) => self.tell(index, of, &ToWorker::Key { class, versions }),
-                Err(error) => {
-                    tracing::error!(?class, %error, "could not unwrap a data key");
-                    self.feed(index, Event::Violated { of });
-                }
-            },
+            FromWorker::UnwrapKey { class } => {
+                let versions = self.keys.data.of(class);
+                self.tell(index, of, &ToWorker::Key { class, versions });
+            }
             FromWorker::Ready(confinement) => {
                 self.note(index, confinement);
                 let started = self.slots[index].process(of).map_or(now, |process| process.started);

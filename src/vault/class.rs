@@ -25,4 +25,34 @@ impl KeyClass {
     /// Every class, for making a keyring and for tests over the whole table.
     pub const ALL: [Self; 7] =
         [Self::Audit, Self::Cache, Self::Case, Self::Call, Self::BlindIndex, Self::Person, Self::Token];
+
+    /// As the keyring and the command line call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Audit => "audit",
+            Self::Cache => "cache",
+            Self::Case => "case",
+            Self::Call => "call",
+            Self::BlindIndex => "blind-index",
+            Self::Person => "person",
+            Self::Token => "token",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_called_what_the_keyring_calls_it() {
+        for class in KeyClass::ALL {
+            assert_eq!(serde_json::to_value(class).unwrap(), class.name());
+            assert_eq!(KeyClass::named(class.name()), Some(class));
+        }
+    }
 }

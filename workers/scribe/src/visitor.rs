@@ -37,14 +37,7 @@ pub(crate) enum Left {
 impl Visitor {
     pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self {
-            stream,
-            decoder: Decoder::default(),
-            source: None,
-            next_number: None,
-            told: None,
-            out: Vec::new(),
-        })
+        Ok(Self { stream, decoder: Decoder::default(), source: None, next_number: None, told: None, out: Vec::new() })
     }
 
     pub(crate) fn source(&self) -> Option<&str> {
@@ -182,7 +175,8 @@ mod tests {
     fn sources_are_plain_and_lives_of_a_slot() {
         assert!(is_source("api-0@00aa.1"));
         let long = format!("{}@00aa.1", "a".repeat(122));
-        for stranger in ["@00aa.1", "api-0", "api-0@00aa", "api-0@.1", "api-0@00aa.", "a b@00aa.1", "a\n@00aa.1", &long] {
+        for stranger in ["@00aa.1", "api-0", "api-0@00aa", "api-0@.1", "api-0@00aa.", "a b@00aa.1", "a\n@00aa.1", &long]
+        {
             assert!(!is_source(stranger), "{stranger:?}");
         }
     }
