@@ -10,6 +10,8 @@ mod change;
 mod errand;
 mod health;
 mod https;
+mod keys;
+mod offline_keys;
 mod output;
 mod preflight;
 mod settings;
@@ -82,6 +84,11 @@ enum Command {
         #[command(subcommand)]
         command: audit::AuditCommand,
     },
+    /// See, rotate, check and end the keys that everything is sealed under. Every act is recorded.
+    Keys {
+        #[command(subcommand)]
+        command: keys::KeysCommand,
+    },
     /// Show version and build.
     Version,
 }
@@ -125,6 +132,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
                 Command::Token(arguments) => token::mint(&config, &arguments, json),
                 Command::Call(arguments) => call::place(&config, &arguments, json),
                 Command::Audit { command } => audit::run(&config, &command, json),
+                Command::Keys { command } => keys::run(&config, &command, json),
                 Command::CheckConfig { .. } | Command::Errand | Command::Preflight | Command::Version => {
                     Ok(Code::SUCCESS)
                 }

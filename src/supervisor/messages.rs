@@ -61,6 +61,7 @@ impl Supervisor {
             }
             FromWorker::Publish(event) => self.forward((index, of), &event),
             FromWorker::AdminReply { request_id, reply } => self.on_reply(request_id, reply),
+            FromWorker::DutyDone { request_id, outcome } => self.on_duty_done(request_id, outcome, now),
             FromWorker::CertificateReloaded { refused } => self.on_certificate(index, of, refused),
             FromWorker::CannotStart { reason } => {
                 if let Some(process) = self.slots[index].process(of) {
@@ -152,6 +153,7 @@ impl Supervisor {
             Ask::Stop => "stop",
             Ask::Reload => "reload",
             Ask::Upgrade => "upgrade",
+            Ask::Keys { .. } => "keys",
         };
         metrics::counter!(names::ADMIN_REQUESTS, "command" => name, "outcome" => "taken").increment(1);
         match ask {
@@ -174,6 +176,7 @@ impl Supervisor {
                 self.admin.wait_longer(visitor, now);
                 self.upgrade(Some(visitor));
             }
+            Ask::Keys { ask } => self.keys_asked(visitor, uid, ask, now),
             Ask::Token { user, ttl_seconds } => {
                 self.forward_command(visitor, AdminCall::MintToken { user, ttl_seconds, requested_by_uid: uid }, now);
             }

@@ -11,6 +11,7 @@ mod door;
 pub(crate) mod errand;
 mod handover;
 mod inheritance;
+pub(crate) mod key_work;
 mod keys;
 mod link;
 mod listeners;
@@ -56,6 +57,7 @@ use admin::AdminDoor;
 use cells::Cells;
 use change::Change;
 use inheritance::Inheritance;
+use key_work::KeyWork;
 use keys::KeyHolder;
 use notify::Notify;
 use page::PageDoor;
@@ -116,6 +118,10 @@ struct Supervisor {
     board_fd: OwnedFd,
     cells: Cells,
     keys: KeyHolder,
+    /// What is being done with keys.
+    key_work: Option<KeyWork>,
+    /// Numbers what workers are asked to do.
+    duties: u64,
     tickets: Rotation,
     /// One for each API slot, held for life: the accept queue survives its worker.
     listeners: Vec<OwnedFd>,
@@ -211,6 +217,8 @@ impl Supervisor {
             board_fd,
             cells,
             keys,
+            key_work: None,
+            duties: 0,
             tickets,
             listeners,
             scribe_listener,

@@ -94,6 +94,8 @@ impl Supervisor {
             board_fd,
             cells,
             keys: KeyHolder::resume(&handover.keys, now),
+            key_work: None,
+            duties: 0,
             tickets: Rotation::resume(handover.tickets.clone(), now),
             address: address.ok_or_else(|| StartError::Handover(io::Error::other("no listener")))?,
             listeners,

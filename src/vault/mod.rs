@@ -100,6 +100,17 @@ impl Vault {
         envelope::open(&key.object_key(class, aad), header, aad, sealed)
     }
 
+    /// What every value begins with that is sealed for this class now.
+    pub fn head(&self, class: KeyClass) -> Result<[u8; envelope::HEADER_BYTES], VaultError> {
+        Ok(envelope::Header { class, key_version: self.sealing(class)?.secret.version }.bytes())
+    }
+
+    /// Class and key version of a value that begins so; nothing if we did not seal it.
+    pub fn sealed_under(head: &[u8; envelope::HEADER_BYTES]) -> Option<(KeyClass, u16)> {
+        let header = envelope::Header::of(*head).ok()?;
+        Some((header.class, header.key_version))
+    }
+
     /// A digest that finds equal values without telling them. `domain` keeps the names of staff and
     /// of callers from matching each other. The key of [`KeyClass::BlindIndex`]
     /// is never rotated: names could not be found and passwords not be checked any more.

@@ -12,7 +12,7 @@ pub use permit::{Kind, Permits, Stage, Violation, keys_of};
 pub use skew::COMMON_GROUND;
 
 /// Changes whenever a message changes its shape; a worker of another version is refused.
-pub const WIRE_VERSION: u16 = 4;
+pub const WIRE_VERSION: u16 = 5;
 
 /// Names the build on both sides of exec: package version and commit.
 pub const BUILD_ID: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("HOTLINE_BUILD_COMMIT"));
