@@ -20,6 +20,8 @@ pub mod sys;
 pub mod telemetry;
 /// The keys of TLS session tickets: made, rotated, sealed and opened with.
 pub mod tickets;
+/// A Merkle log in tiles with signed heads, and its proofs.
+pub mod tlog;
 /// Envelope encryption and the keys' names.
 pub mod vault;
 /// Messages between processes: framing, caps, version and build id, permit table.

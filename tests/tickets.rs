@@ -98,7 +98,11 @@ fn a_session_survives_a_rotation_and_nothing_is_written_down() {
     let (before, files_before) = (rotations(&hotline), files(&hotline.state_dir()));
     until("the keys were changed", || rotations(&hotline) > before);
     assert!(session.resumes(&hotline), "sealed before the rotation");
-    assert_eq!(files(&hotline.state_dir()), files_before);
+    // What is published of the log grows by files, and holds entries of the log.
+    let written_down = |files: Vec<PathBuf>| -> Vec<PathBuf> {
+        files.into_iter().filter(|file| !file.starts_with(hotline.state_dir().join("tlog"))).collect()
+    };
+    assert_eq!(written_down(files(&hotline.state_dir())), written_down(files_before));
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Head {
         if record.canonical().as_bytes() != line {
             return Err(Break::NotCanonical);
         }
-        if record.hash != record.computed_hash() {
+        if record.hash != record.computed_hash() || !record.has_its_details() {
             return Err(Break::Changed);
         }
         if record.seq != self.seq + 1 {
@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn a_record_of_a_later_format_is_not_guessed_at() {
-        let later = Record { format: 2, ..first() }.canonical();
-        assert_eq!(Head::start().follow(later.as_bytes()).err(), Some(Break::Format { format: 2 }));
+        let later = Record { format: 3, ..first() }.canonical();
+        assert_eq!(Head::start().follow(later.as_bytes()).err(), Some(Break::Format { format: 3 }));
     }
 
     proptest! {

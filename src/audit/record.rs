@@ -1,8 +1,11 @@
 //! One line of the log: an event with its place in the chain.
 //!
 //! A line is RFC 8785 canonical JSON (sorted keys, shortest escapes, integers below 2^53), so any
-//! program can recompute its hash: SHA-256 of `hotline-audit-v1`, a zero byte, and the record without
-//! `hash`. `prevHash` is inside, so a record speaks for all before it.
+//! program can recompute its hash: SHA-256 of `hotline-audit-v2`, a zero byte, and the record without
+//! `hash` and `details`. `prevHash` is inside, so a record speaks for all before it.
+//!
+//! Only the digest of the sealed details is part of what is proven. The record without them, its *entry*, is what
+//! the transparency log holds and auditors are shown; details that are erased one day take no proof along.
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
@@ -19,8 +22,11 @@ pub struct Record {
     pub action: String,
     pub actor: String,
     pub compliance: Compliance,
-    /// Sealed, base64; empty if there were none.
+    /// Sealed, base64; empty if there were none, or they were erased.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub details: String,
+    /// SHA-256 of `details`; empty if there were none.
+    pub details_hash: String,
     /// Follows from the source and its number: a record sent twice has one id.
     pub event_id: String,
     pub event_type: EventType,
@@ -70,7 +76,8 @@ impl Record {
             action: event.action.clone(),
             actor: event.actor.clone(),
             compliance: Compliance { hipaa: event.contains_phi, simtron: intact, sox: event.affects_financials },
-            details,
+            details: String::new(),
+            details_hash: hash_of_details(&details),
             event_id: event_id(origin),
             event_type: event.event_type,
             format: FORMAT,
@@ -85,7 +92,8 @@ impl Record {
             subject: event.subject.clone(),
             timestamp: rfc3339(event.at_ms),
         };
-        record.hash = record.computed_hash();
+        record.hash = hash_of_content(&record.canonical());
+        record.details = details;
         record
     }
 
@@ -94,17 +102,42 @@ impl Record {
         serde_json::to_string(self).expect("strings and integers are always JSON")
     }
 
+    /// What the transparency log holds: the record without its details.
+    pub fn entry(&self) -> String {
+        self.without_details(self.hash.clone()).canonical()
+    }
+
     /// The hash that the other fields give.
     pub fn computed_hash(&self) -> String {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(b"hotline-audit-v1\0");
-        if self.hash.is_empty() {
-            context.update(self.canonical().as_bytes());
-        } else {
-            context.update(Self { hash: String::new(), ..self.clone() }.canonical().as_bytes());
-        }
-        HEXLOWER.encode(context.finish().as_ref())
+        hash_of_content(&self.without_details(String::new()).canonical())
     }
+
+    /// The details are those that were recorded, or were erased.
+    pub fn has_its_details(&self) -> bool {
+        self.details.is_empty() || self.details_hash == hash_of_details(&self.details)
+    }
+
+    pub fn is_erased(&self) -> bool {
+        self.details.is_empty() && !self.details_hash.is_empty()
+    }
+
+    fn without_details(&self, hash: String) -> Self {
+        Self { details: String::new(), hash, ..self.clone() }
+    }
+}
+
+fn hash_of_content(content: &str) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(b"hotline-audit-v2\0");
+    context.update(content.as_bytes());
+    HEXLOWER.encode(context.finish().as_ref())
+}
+
+fn hash_of_details(details: &str) -> String {
+    if details.is_empty() {
+        return String::new();
+    }
+    HEXLOWER.encode(digest::digest(&digest::SHA256, details.as_bytes()).as_ref())
 }
 
 /// An id in the form of a UUID (version 8: its maker's own recipe).
@@ -127,7 +160,7 @@ fn rfc3339(at_ms: i64) -> String {
 }
 
 /// Version of the line's fields.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// `prevHash` of the first record.
 pub const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -144,9 +177,9 @@ mod tests {
         Record::link(&event, Origin { source: SOURCE, number: 9 }, 1, NO_HASH, &keys().sealer().unwrap(), true)
     }
 
-    /// The hash was computed by hand with another program; it never changes for format 1.
+    /// The hash was computed by hand with another program; it never changes for format 2.
     #[test]
-    fn lines_of_format_1_stay_what_they_are() {
+    fn lines_of_format_2_stay_what_they_are() {
         let line = record(|event| event.subject = "caf\u{e9}\u{1}\"\\/\n".to_owned()).canonical();
         let (before, after) = (LINE.split_once("@HASH@").unwrap().0, LINE.split_once("@HASH@").unwrap().1);
         assert_eq!(line, format!("{before}{HASH}{after}"));
@@ -159,6 +192,21 @@ mod tests {
         assert!(KEYS.is_sorted() && places.is_sorted());
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value.as_object().unwrap().len(), KEYS.len(), "a field is missing from this test");
+    }
+
+    #[test]
+    fn an_entry_is_the_record_without_its_details_and_outlives_them() {
+        let mut record = record(|event| event.details = r#"{"name":"Maria"}"#.to_owned());
+        let (line, entry) = (record.canonical(), record.entry());
+        assert!(line.contains("\"details\":\"") && !entry.contains("\"details\":"), "{entry}");
+        let told: serde_json::Value = serde_json::from_str(&entry).unwrap();
+        assert_eq!(told["detailsHash"], hash_of_details(&record.details));
+        assert!(record.has_its_details() && !record.is_erased());
+        let sealed = std::mem::take(&mut record.details);
+        assert!(record.has_its_details() && record.is_erased());
+        assert_eq!((record.entry(), record.computed_hash()), (entry, record.hash.clone()));
+        record.details = sealed.replacen('A', "B", 1);
+        assert!(!record.has_its_details());
     }
 
     #[test]
@@ -182,7 +230,7 @@ mod tests {
         "action",
         "actor",
         "compliance",
-        "details",
+        "detailsHash",
         "eventId",
         "eventType",
         "format",
@@ -197,6 +245,6 @@ mod tests {
         "subject",
         "timestamp",
     ];
-    const LINE: &str = r#"{"action":"case.read","actor":"4f7a","compliance":{"hipaa":false,"simtron":true,"sox":false},"details":"","eventId":"c33d960a-1e45-8caa-b778-6bfc0ac43a49","eventType":"DATA_ACCESS","format":1,"hash":"@HASH@","outcome":"allowed","prevHash":"0000000000000000000000000000000000000000000000000000000000000000","requestId":"r-1","seq":1,"severity":"LOW","source":"api-0@00000000000000aa.1","sourceNumber":9,"subject":"café\u0001\"\\/\n","timestamp":"2023-11-14T22:13:20.123Z"}"#;
-    const HASH: &str = "36f0febaf55e449c68ab57c9c404a214b72a88bde1d6eb780af0518d2f7a0405";
+    const LINE: &str = r#"{"action":"case.read","actor":"4f7a","compliance":{"hipaa":false,"simtron":true,"sox":false},"detailsHash":"","eventId":"c33d960a-1e45-8caa-b778-6bfc0ac43a49","eventType":"DATA_ACCESS","format":2,"hash":"@HASH@","outcome":"allowed","prevHash":"0000000000000000000000000000000000000000000000000000000000000000","requestId":"r-1","seq":1,"severity":"LOW","source":"api-0@00000000000000aa.1","sourceNumber":9,"subject":"café\u0001\"\\/\n","timestamp":"2023-11-14T22:13:20.123Z"}"#;
+    const HASH: &str = "1c5d2eba347bc16dedf0b5e349473b6331a30fb7001ba8b26b28f6ab7ed2ac77";
 }

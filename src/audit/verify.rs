@@ -11,8 +11,10 @@ use serde::Serialize;
 use super::chain::{Break, Head};
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::keys::AuditKeys;
+use super::published::Published;
 use super::segment::{LOCK_FILE, LineError, Segment, segments};
 use crate::sys;
+use crate::tlog::{Store, Verifier};
 
 /// A log in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,6 +27,19 @@ pub struct Report {
     pub checkpoint_seq: u64,
     /// The key was at hand and the checkpoint is ours.
     pub checkpoint_authenticated: bool,
+    /// Records whose details are gone; they are proven all the same.
+    pub erased: u64,
+    /// Records under the signed head of the transparency log, which has been held against every one of them.
+    pub published: u64,
+    /// A trusted key stands by that head.
+    pub published_signed: bool,
+}
+
+/// The transparency log beside the log, and the keys that may have signed its head; without keys anybody may have.
+#[derive(Clone, Copy)]
+pub struct PublishedLog<'a> {
+    pub store: &'a Store,
+    pub keys: &'a [Verifier],
 }
 
 /// Where the log stops making sense.
@@ -50,8 +65,12 @@ pub enum VerifyError {
     Checkpoint(#[from] CheckpointError),
 }
 
-/// Checks the log in `folder` (`<state_dir>/audit`), with its checkpoints.
-pub fn verify(folder: &Path, keys: Option<&AuditKeys>) -> Result<Report, VerifyError> {
+/// Checks the log in `folder` (`<state_dir>/audit`), with its checkpoints and what was published of it.
+pub fn verify(
+    folder: &Path,
+    keys: Option<&AuditKeys>,
+    published: Option<PublishedLog<'_>>,
+) -> Result<Report, VerifyError> {
     let failed = |source| VerifyError::Read { path: folder.to_owned(), source };
     // First the checkpoints: a log that grows meanwhile is then only further than they say.
     let checkpoints = match Checkpoint::read_all(folder) {
@@ -61,14 +80,28 @@ pub fn verify(folder: &Path, keys: Option<&AuditKeys>) -> Result<Report, VerifyE
         }
         other => other?,
     };
+    let published = match published.map(|published| Published::open(published.store, published.keys)).transpose() {
+        Ok(published) => published.flatten(),
+        Err(reason) => return Err(bad(HEAD.to_owned(), 0, 0, reason)),
+    };
     let is_written = is_written(folder).map_err(failed)?;
     let files = segments(folder).map_err(failed)?;
-    let mut walk = Walk { head: Head::start(), checkpoints: &checkpoints, is_written, position: (String::new(), 0) };
+    let mut walk = Walk {
+        head: Head::start(),
+        checkpoints: &checkpoints,
+        published,
+        erased: 0,
+        is_written,
+        position: (String::new(), 0),
+    };
     walk.check_passed()?;
     for (index, segment) in files.iter().enumerate() {
         walk.segment(segment, index + 1 == files.len())?;
     }
-    let Walk { head, position: (file, line), .. } = walk;
+    if let Some(Err(reason)) = walk.published.as_ref().map(Published::end) {
+        return Err(walk.bad(reason));
+    }
+    let Walk { head, position: (file, line), published, erased, .. } = walk;
     let authenticated = check_ends(&checkpoints, &head, keys)
         .map_err(|(name, reason)| bad(if name.is_empty() { file } else { name }, line, head.seq + 1, reason))?;
     Ok(Report {
@@ -77,12 +110,17 @@ pub fn verify(folder: &Path, keys: Option<&AuditKeys>) -> Result<Report, VerifyE
         segments: files.len() as u64,
         checkpoint_seq: checkpoints.iter().map(|(_, checkpoint)| checkpoint.seq).max().unwrap_or(0),
         checkpoint_authenticated: authenticated,
+        erased,
+        published: published.as_ref().map_or(0, |published| published.head().size),
+        published_signed: published.is_some_and(|published| published.is_signed()),
     })
 }
 
 struct Walk<'a> {
     head: Head,
     checkpoints: &'a [(String, Checkpoint)],
+    published: Option<Published<'a>>,
+    erased: u64,
     is_written: bool,
     /// File and line last read.
     position: (String, u64),
@@ -103,8 +141,14 @@ impl Walk<'_> {
                 Ok(Some(line)) => {
                     let followed = self.head.follow(line);
                     self.position.1 = lines.line();
-                    if let Err(reason) = followed {
-                        return Err(self.bad(reason.to_string()));
+                    let record = match followed {
+                        Ok(record) => record,
+                        Err(reason) => return Err(self.bad(reason.to_string())),
+                    };
+                    self.erased += u64::from(record.is_erased());
+                    if let Some(Err(reason)) = self.published.as_mut().map(|published| published.take(&record)) {
+                        let (file, line) = self.position.clone();
+                        return Err(bad(file, line, record.seq, reason));
                     }
                     self.check_passed()?;
                 }
@@ -173,6 +217,9 @@ fn is_written(folder: &Path) -> io::Result<bool> {
         Err(error) => Err(error),
     }
 }
+
+/// Where the head of the transparency log is.
+const HEAD: &str = "tlog/checkpoint";
 
 fn bad(file: String, line: u64, seq: u64, reason: String) -> VerifyError {
     VerifyError::Bad(FirstBad { file, line, seq, reason })

@@ -158,8 +158,7 @@ fn client_config(ip: IpAddr, config: &Config) -> anyhow::Result<Arc<ClientConfig
         builder.dangerous().with_custom_certificate_verifier(Arc::new(Pinned { known, provider }))
     } else {
         let mut roots = RootCertStore::empty();
-        let bundle = std::env::var_os("SSL_CERT_FILE").map_or_else(|| PathBuf::from(SYSTEM_BUNDLE), PathBuf::from);
-        roots.add_parsable_certificates(read_certificates(&bundle)?);
+        roots.add_parsable_certificates(read_certificates(&system_authorities())?);
         builder.with_root_certificates(roots)
     };
     Ok(Arc::new(builder.with_no_client_auth()))
@@ -170,7 +169,11 @@ fn own_certificate(config: &Config) -> PathBuf {
     config.tls.certificate.clone().unwrap_or_else(made)
 }
 
-fn read_certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+pub(super) fn system_authorities() -> PathBuf {
+    std::env::var_os("SSL_CERT_FILE").map_or_else(|| PathBuf::from(SYSTEM_BUNDLE), PathBuf::from)
+}
+
+pub(super) fn read_certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read = || -> anyhow::Result<Vec<_>> { Ok(CertificateDer::pem_file_iter(file)?.collect::<Result<_, _>>()?) };
     let certificates = read().with_context(|| format!("could not read certificates from {}", file.display()))?;
     if certificates.is_empty() {

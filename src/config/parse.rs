@@ -7,6 +7,7 @@ use super::keys::keys;
 use super::parse_workers::workers;
 use super::reader::Reader;
 use super::*;
+use crate::tlog::is_log_name;
 
 pub(super) fn config(read: &mut Reader) -> Config {
     let paths = paths(read);
@@ -32,11 +33,18 @@ pub(super) fn config(read: &mut Reader) -> Config {
 
 fn server(read: &mut Reader) -> Server {
     let environment = [("production", Environment::Production), ("development", Environment::Development)];
+    let forwarded_headers = [
+        ("x-forwarded-for", ForwardedHeader::XForwardedFor),
+        ("forwarded", ForwardedHeader::Forwarded),
+        ("none", ForwardedHeader::None),
+    ];
     let server = Server {
         bind: read.address("server.bind", SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 7000)),
         environment: read.choice("server.environment", Environment::Production, &environment),
         allowed_origins: read.list("server.allowed_origins"),
         trusted_proxies: read.list("server.trusted_proxies"),
+        forwarded_header: read.choice("server.forwarded_header", ForwardedHeader::XForwardedFor, &forwarded_headers),
+        proxy_protocol: read.flag("server.proxy_protocol", false),
     };
     for origin in &server.allowed_origins {
         let host = origin.strip_prefix("https://").unwrap_or_default();
@@ -46,6 +54,10 @@ fn server(read: &mut Reader) -> Server {
             );
             read.mistake("server.allowed_origins", remedy);
         }
+    }
+    if server.proxy_protocol && server.trusted_proxies.is_empty() {
+        let remedy = "false, or server.trusted_proxies with the networks of the proxies that send the header";
+        read.mistake("server.proxy_protocol", remedy);
     }
     for proxy in &server.trusted_proxies {
         if !is_network(proxy) {
@@ -197,6 +209,14 @@ fn passwords(read: &mut Reader) -> Pool {
     pool
 }
 
+fn origin(read: &mut Reader) -> String {
+    let origin = read.text("audit.origin", "localhost/hotline");
+    if !is_log_name(&origin) {
+        read.mistake("audit.origin", "a name without spaces and plus signs, such as \"hotline.example.org/audit\"");
+    }
+    origin
+}
+
 fn audit(read: &mut Reader) -> Audit {
     let acknowledge = [("all", Acknowledge::All), ("writes", Acknowledge::Writes)];
     Audit {
@@ -205,6 +225,8 @@ fn audit(read: &mut Reader) -> Audit {
         queue_records_max: read.number("audit.queue_records_max", 65_536, 16..=1_000_000),
         batch_records_max: read.number("audit.batch_records_max", 1_024, 1..=65_536),
         segment_bytes_max: read.number("audit.segment_bytes_max", 64 << 20, 4_096..=4 << 30),
+        origin: origin(read),
+        publish_interval_ms: read.number("audit.publish_interval_ms", 1_000, 10..=3_600_000),
     }
 }
 

@@ -40,6 +40,20 @@ pub struct Server {
     pub allowed_origins: Vec<String>,
     /// Proxies whose forwarded address is believed, as CIDRs.
     pub trusted_proxies: Vec<String>,
+    /// The one header in which they say for whom they speak.
+    pub forwarded_header: ForwardedHeader,
+    /// They begin each connection with a PROXY header, version 2.
+    pub proxy_protocol: bool,
+}
+
+/// Only one is read: a proxy that writes one passes the other on as a stranger wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardedHeader {
+    None,
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,8 +81,8 @@ pub struct Paths {
 impl Paths {
     /// The folders of the state that workers write, made by the supervisor before it starts them. What
     /// lies beside them (the keys, the supervisor's lock) is none of theirs.
-    pub fn of_workers(&self) -> [PathBuf; 5] {
-        [self.audit_dir(), self.blobs_dir(), self.cache_dir(), self.store_dir(), self.tls_dir()]
+    pub fn of_workers(&self) -> [PathBuf; 6] {
+        [self.audit_dir(), self.blobs_dir(), self.cache_dir(), self.store_dir(), self.tlog_dir(), self.tls_dir()]
     }
 
     /// The log, of the scribe alone.
@@ -89,6 +103,11 @@ impl Paths {
     /// The database, and the first administrator's one-time password.
     pub fn store_dir(&self) -> PathBuf {
         self.state_dir.join("store")
+    }
+
+    /// The log as the world may see it: tiles and signed heads.
+    pub fn tlog_dir(&self) -> PathBuf {
+        self.state_dir.join("tlog")
     }
 
     /// The certificate that is made where none is configured.
@@ -243,6 +262,10 @@ pub struct Audit {
     pub queue_records_max: u32,
     pub batch_records_max: u32,
     pub segment_bytes_max: u64,
+    /// The transparency log's name, which stands in every head; a URL without its scheme. Never changes.
+    pub origin: String,
+    /// A new head is signed this often, if there is anything new.
+    pub publish_interval_ms: u64,
 }
 
 /// Which answers wait until their record is on disk.

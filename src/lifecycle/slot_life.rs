@@ -151,8 +151,10 @@ impl SlotLife {
         self.resident = Some(self.spawn(now, todo));
     }
 
+    /// Whoever is retired and started time and again must not leave a crowd of leavers behind.
     fn must_wait_its_turn(&self) -> bool {
-        self.succession == Succession::InTurn && !self.leavers.is_empty()
+        let leavers_max = if self.succession == Succession::InTurn { 0 } else { LEAVERS_MAX };
+        self.leavers.len() > leavers_max
     }
 
     fn retire(&mut self, now: Instant, todo: &mut Vec<Action>) {

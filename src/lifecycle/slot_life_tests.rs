@@ -115,6 +115,20 @@ fn a_retired_slot_comes_back_when_it_is_started_again() {
     assert!(life.is_over());
 }
 
+#[test]
+fn who_comes_and_goes_leaves_no_crowd_behind() {
+    let now = Instant::now();
+    let mut life = serving(Succession::Overlap, now);
+    for next in 2..=4 {
+        life.on(Event::Retire, now);
+        let came = life.on(Event::Start, now);
+        assert_eq!(came.is_empty(), next == 4, "generation {next}: {came:?}");
+    }
+    assert!(!life.is_over(), "it waits");
+    assert_eq!(life.on(Event::Tick, now), []);
+    assert_eq!(life.on(Event::Exited { of: 2, code: Some(0) }, now), [Action::Spawn { generation: 4 }]);
+}
+
 /// xorshift64*: the same history for the same seed on every machine.
 struct Dice(u64);
 

@@ -76,6 +76,20 @@ impl Request {
         }
     }
 
+    fn refuse_what_the_log_needs(&self, class: KeyClass, version: u16) -> Result<(), KeyringError> {
+        let folder = self.state_dir.join("audit");
+        let needed = if class == KeyClass::Audit { hotline::audit::records_under(&folder, version) } else { Ok(0) };
+        match needed {
+            Ok(0) => Ok(()),
+            Ok(count) => {
+                let said =
+                    format!("{count} records of the audit log have details under version {version}; they never change");
+                Err(KeyringError::NotNow { said })
+            }
+            Err(source) => Err(KeyringError::Read { path: folder, source }),
+        }
+    }
+
     fn perform_once(&self) -> Result<Done, KeyringError> {
         let now_ms = clock::now_ms();
         if self.act == Act::Check {
@@ -89,6 +103,8 @@ impl Request {
             Act::AddNext(class) => named(class, keyring.add_next(class, now_ms)?, "is there"),
             Act::ActivateNext(class) => named(class, keyring.activate_next(class)?, "seals"),
             Act::Destroy(class, version) => {
+                keyring.may_destroy(class, version)?;
+                self.refuse_what_the_log_needs(class, version)?;
                 keyring.destroy(class, version, now_ms)?;
                 named(class, version, "is destroyed")
             }

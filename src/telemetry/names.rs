@@ -127,6 +127,12 @@ metrics! {
     Counter AUDIT_REFUSED = "hotline_audit_refused_total";
     /// Seconds from sending records to their being on disk.
     Histogram AUDIT_WAIT_SECONDS = "hotline_audit_wait_seconds";
+    /// Records under the last signed head of the transparency log.
+    Gauge AUDIT_TREE_SIZE = "hotline_audit_tree_size";
+    /// Durable records that no signed head covers yet.
+    Gauge AUDIT_UNPUBLISHED_RECORDS = "hotline_audit_unpublished_records";
+    /// Tries to publish the log that failed; it stops for good where the log contradicts a signed head.
+    Counter AUDIT_PUBLISH_FAILURES = "hotline_audit_publish_failures_total";
     /// Connections made to the scribe.
     Counter AUDIT_CONNECTS = "hotline_audit_connects_total";
 

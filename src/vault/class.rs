@@ -19,12 +19,22 @@ pub enum KeyClass {
     Person,
     /// Signs session tokens. API only.
     Token,
+    /// Signs the heads of the transparency log. Scribe only.
+    LogSigning,
 }
 
 impl KeyClass {
     /// Every class, for making a keyring and for tests over the whole table.
-    pub const ALL: [Self; 7] =
-        [Self::Audit, Self::Cache, Self::Case, Self::Call, Self::BlindIndex, Self::Person, Self::Token];
+    pub const ALL: [Self; 8] = [
+        Self::Audit,
+        Self::Cache,
+        Self::Case,
+        Self::Call,
+        Self::BlindIndex,
+        Self::Person,
+        Self::Token,
+        Self::LogSigning,
+    ];
 
     /// As the keyring and the command line call it.
     pub fn name(self) -> &'static str {
@@ -36,6 +46,7 @@ impl KeyClass {
             Self::BlindIndex => "blind-index",
             Self::Person => "person",
             Self::Token => "token",
+            Self::LogSigning => "log-signing",
         }
     }
 

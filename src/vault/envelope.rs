@@ -77,6 +77,7 @@ pub(super) fn class_number(class: KeyClass) -> u8 {
         KeyClass::BlindIndex => 5,
         KeyClass::Person => 6,
         KeyClass::Token => 7,
+        KeyClass::LogSigning => 8,
     }
 }
 
@@ -113,6 +114,6 @@ mod tests {
     #[test]
     fn classes_keep_their_numbers() {
         let numbers = KeyClass::ALL.map(class_number);
-        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7], "stored values carry these");
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8], "stored values carry these");
     }
 }

@@ -10,11 +10,8 @@ use super::{KeyClass, KeyState};
 impl Keyring {
     /// Adds a version that opens and does not seal yet; the one that is there already if a rotation was interrupted.
     pub fn add_next(&mut self, class: KeyClass, now_ms: u64) -> Result<u16, KeyringError> {
-        if class == KeyClass::BlindIndex {
-            return refused(
-                "the blind-index key cannot be rotated: names are found and passwords checked by digests \
-                            under it, and no digest can be made anew without the name or the password",
-            );
+        if let Some(why) = fixed(class) {
+            return refused(why);
         }
         if let Some(next) = self.find(class, KeyState::Next) {
             return Ok(next.version);
@@ -73,6 +70,22 @@ impl Keyring {
     }
 }
 
+/// Why a class keeps its one key.
+fn fixed(class: KeyClass) -> Option<&'static str> {
+    match class {
+        KeyClass::BlindIndex => Some(
+            "the blind-index key cannot be rotated: names are found and passwords checked by digests under it, and no \
+             digest can be made anew without the name or the password",
+        ),
+        KeyClass::LogSigning => {
+            Some("the log-signing key cannot be rotated: whoever checks the transparency log knows it by this key")
+        }
+        KeyClass::Audit | KeyClass::Cache | KeyClass::Call | KeyClass::Case | KeyClass::Person | KeyClass::Token => {
+            None
+        }
+    }
+}
+
 fn refused<T>(said: &str) -> Result<T, KeyringError> {
     Err(KeyringError::NotNow { said: said.to_owned() })
 }
@@ -97,7 +110,11 @@ mod tests {
         assert_eq!(ring.open().unwrap().activate_next(KeyClass::Case).unwrap(), 2);
         assert_eq!(versions(&ring, KeyClass::Case), [2, 1]);
         assert!(ring.open().unwrap().activate_next(KeyClass::Case).is_err());
-        assert!(ring.open().unwrap().add_next(KeyClass::BlindIndex, 1).is_err());
+        for class in [KeyClass::BlindIndex, KeyClass::LogSigning] {
+            assert!(
+                ring.open().unwrap().add_next(class, 1).is_err_and(|error| error.to_string().contains("cannot be"))
+            );
+        }
     }
 
     #[test]

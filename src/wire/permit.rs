@@ -134,17 +134,17 @@ impl Kind {
 
 /// The data keys a role needs for its duty; the rest it can never ask for.
 pub fn keys_of(role: Role) -> &'static [KeyClass] {
-    use KeyClass::{Audit, BlindIndex, Cache, Call, Case, Person, Token};
+    use KeyClass::{Audit, BlindIndex, Cache, Call, Case, LogSigning, Person, Token};
     match role {
         Role::Api => &[Cache, Case, Call, BlindIndex, Person, Token],
         Role::Background => &[Case, Call, BlindIndex, Person],
-        Role::Scribe => &[Audit],
+        Role::Scribe => &[Audit, LogSigning],
     }
 }
 
 const PERMITTED: &[(Stage, Kind, Times)] = &[
     (Stage::Unknown, Kind::Hello, Times::Once),
-    // Seven classes; some slack for a worker that asks again.
+    // Eight classes; some slack for a worker that asks again.
     (Stage::Starting, Kind::UnwrapKey, Times::PerMinute(20)),
     (Stage::Starting, Kind::Ready, Times::Once),
     (Stage::Starting, Kind::Metrics, Times::PerMinute(600)),

@@ -59,7 +59,7 @@ fn folders(role: Role, config: &Config) -> Folders {
     match role {
         Role::Api => Folders {
             read: machine
-                .chain([paths.knowledge_dir.clone()])
+                .chain([paths.knowledge_dir.clone(), paths.tlog_dir()])
                 .chain(config.tls.certificate.iter().chain(&config.tls.key).flat_map(|file| renewed_in(file)))
                 .collect(),
             write: vec![paths.blobs_dir(), paths.cache_dir(), paths.store_dir(), paths.tls_dir()],
@@ -73,7 +73,7 @@ fn folders(role: Role, config: &Config) -> Folders {
                 .collect(),
             write: vec![paths.blobs_dir(), paths.store_dir()],
         },
-        Role::Scribe => Folders { read: machine.collect(), write: vec![paths.audit_dir()] },
+        Role::Scribe => Folders { read: machine.collect(), write: vec![paths.audit_dir(), paths.tlog_dir()] },
     }
 }
 
@@ -113,20 +113,20 @@ mod tests {
         let all: Vec<PathBuf> = config.paths.of_workers().into_iter().chain([keys]).collect();
         all.iter().for_each(|folder| fs::create_dir(folder).unwrap());
         let rows = [
-            (Role::Api, &["blobs", "cache", "store", "tls"][..]),
-            (Role::Background, &["blobs", "store"]),
-            (Role::Scribe, &["audit"]),
+            (Role::Api, &["blobs", "cache", "store", "tls"][..], &["tlog"][..]),
+            (Role::Background, &["blobs", "store"], &[]),
+            (Role::Scribe, &["audit", "tlog"], &[]),
         ];
-        for (role, own) in rows {
+        for (role, own, read) in rows {
             let (all, folders) = (all.clone(), folders(role, &config));
             std::thread::spawn(move || {
                 if sandbox::keep_to_folders(&folders).unwrap() == 0 {
                     return println!("this kernel has no folder rules");
                 }
                 for folder in all {
-                    let is_own = own.iter().any(|name| folder.ends_with(name));
-                    assert_eq!(fs::write(folder.join("file"), "").is_ok(), is_own, "{role:?} {folder:?}");
-                    assert_eq!(fs::read_dir(&folder).is_ok(), is_own, "{role:?} {folder:?}");
+                    let is_of = |names: &[&str]| names.iter().any(|name| folder.ends_with(name));
+                    assert_eq!(fs::write(folder.join("file"), "").is_ok(), is_of(own), "{role:?} {folder:?}");
+                    assert_eq!(fs::read_dir(&folder).is_ok(), is_of(own) || is_of(read), "{role:?} {folder:?}");
                 }
             })
             .join()

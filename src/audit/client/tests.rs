@@ -43,6 +43,8 @@ impl House {
             queue_records_max,
             batch_records_max: 16,
             segment_bytes_max: 1 << 20,
+            origin: "localhost/hotline".to_owned(),
+            publish_interval_ms: 10,
         };
         AuditClient::connect(self.folder.path(), SOURCE.to_owned(), &config)
     }
@@ -109,7 +111,7 @@ fn nothing_is_lost_and_nothing_is_written_twice_when_scribes_die() {
         // The last client ends the last scribe.
         drop(client);
     });
-    assert_eq!(verify(&house.log(), Some(&keys())).unwrap().records, 200);
+    assert_eq!(verify(&house.log(), Some(&keys()), None).unwrap().records, 200);
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn log_of(folder: &Path, records: usize, vouched: usize) -> PathBuf {
 }
 
 fn first_bad(folder: &Path) -> FirstBad {
-    match verify(folder, None) {
+    match verify(folder, None, None) {
         Err(VerifyError::Bad(bad)) => bad,
         Err(other) => panic!("{other}"),
         Ok(report) => panic!("found in order: {report:?}"),
@@ -28,11 +28,13 @@ fn first_bad(folder: &Path) -> FirstBad {
 fn a_log_is_in_order_with_and_without_the_key() {
     let folder = tempfile::tempdir().unwrap();
     log_of(folder.path(), 5, 5);
-    let report = verify(folder.path(), None).unwrap();
+    let report = verify(folder.path(), None, None).unwrap();
     assert_eq!((report.records, report.checkpoint_seq, report.checkpoint_authenticated), (5, 5, false));
-    assert!(verify(folder.path(), Some(&keys())).unwrap().checkpoint_authenticated);
+    assert!(verify(folder.path(), Some(&keys()), None).unwrap().checkpoint_authenticated);
     let other = AuditKeys::new(vec![crate::wire::KeyBytes { version: 1, bytes: [8; 32] }]).unwrap();
-    assert!(matches!(verify(folder.path(), Some(&other)), Err(VerifyError::Bad(bad)) if bad.file == "checkpoint"));
+    assert!(
+        matches!(verify(folder.path(), Some(&other), None), Err(VerifyError::Bad(bad)) if bad.file == "checkpoint")
+    );
 }
 
 #[test]
@@ -108,7 +110,7 @@ fn what_is_sent_twice_is_written_once_even_across_a_restart() {
     let mut writer = open(folder.path());
     assert_eq!(writer.append(&[batch("scribe-0@00000000000000bb.1", 1, 1)]).unwrap(), 1);
     assert_eq!(writer.append(&[batch(SOURCE, 6, 2)]).unwrap(), 1);
-    assert_eq!(verify(folder.path(), None).unwrap().records, 8);
+    assert_eq!(verify(folder.path(), None, None).unwrap().records, 8);
 }
 
 #[test]
@@ -131,7 +133,7 @@ fn a_full_disk_costs_nothing_but_time() {
     file.write_all_at(b"{\"action\":\"ca", writer.length).unwrap();
     writer.file = file;
     assert_eq!(writer.append(&[batch(SOURCE, 3, 1)]).unwrap(), 1);
-    assert_eq!(verify(folder.path(), None).unwrap().records, 3);
+    assert_eq!(verify(folder.path(), None, None).unwrap().records, 3);
 }
 
 #[test]
@@ -142,7 +144,7 @@ fn segments_follow_each_other_and_a_missing_one_is_missed() {
     drop(writer);
     let files = segments(folder.path()).unwrap();
     assert!(files.len() > 3, "{} segments", files.len());
-    assert_eq!(verify(folder.path(), None).unwrap().records, 20);
+    assert_eq!(verify(folder.path(), None, None).unwrap().records, 20);
     assert_eq!(tail(folder.path(), 15, None).unwrap()[0]["seq"], 6);
     // A restart reads on from the checkpoint, not from the beginning.
     let (writer, opening) = LogWriter::open(folder.path(), keys(), 1_500).unwrap();
@@ -184,9 +186,9 @@ fn a_checkpoint_that_is_not_ours_is_kept_as_evidence() {
     let (writer, opening) = LogWriter::open(folder.path(), keys(), 1 << 20).unwrap();
     assert!(opening.broken.unwrap().contains("audit key"));
     drop(writer);
-    verify(folder.path(), None).unwrap_err();
+    verify(folder.path(), None, None).unwrap_err();
     fs::remove_file(&path).unwrap();
-    verify(folder.path(), None).unwrap_err();
+    verify(folder.path(), None, None).unwrap_err();
 }
 
 proptest! {
@@ -229,6 +231,6 @@ proptest! {
         prop_assert_eq!(writer.durable(SOURCE), complete);
         prop_assert_eq!(opening.events.len(), usize::from(opening.trimmed_bytes > 0));
         writer.append(&[batch(SOURCE, complete + 1, 2)]).unwrap();
-        prop_assert_eq!(verify(folder.path(), Some(&keys())).unwrap().records, complete + 2);
+        prop_assert_eq!(verify(folder.path(), Some(&keys()), None).unwrap().records, complete + 2);
     }
 }

@@ -94,7 +94,7 @@ impl App {
             Arc::clone(&board),
         );
         let app = Arc::new(Self {
-            trusted_proxies: TrustedProxies::new(&config.server.trusted_proxies),
+            trusted_proxies: TrustedProxies::new(&config.server),
             request_ids: RequestIds::new(boot_id, slot.index, generation),
             cache: Arc::new(cache),
             hub: Hub::default(),

@@ -38,7 +38,7 @@ fn main() {
         stop.ask(Duration::from_secs(10));
     });
     let started = Instant::now();
-    let report = verify(&folder.path().join("audit"), None).unwrap();
+    let report = verify(&folder.path().join("audit"), None, None).unwrap();
     println!("verified {} records in {:?}", report.records, started.elapsed());
 }
 
@@ -49,6 +49,8 @@ fn measure(run_dir: &Path, waiting: usize) {
         queue_records_max: 100_000,
         batch_records_max: 512,
         segment_bytes_max: 64 << 20,
+        origin: "localhost/hotline".to_owned(),
+        publish_interval_ms: 10,
     };
     let client = AuditClient::connect(run_dir, format!("bench-{waiting}@00000000000000aa.1"), &config);
     client.durable_blocking(client.record(event()).unwrap()).unwrap();

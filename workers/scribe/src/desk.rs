@@ -13,13 +13,13 @@ use hotline::telemetry::names;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::geteuid;
 
+use crate::herald::Herald;
 use crate::stop::Stop;
 use crate::visitor::{Left, Visitor};
 
 /// The log and all who write to it.
 pub struct Desk<'a> {
     listener: UnixListener,
-    writer: LogWriter,
     cell: HeartbeatCell<'a>,
     visitors: Vec<Visitor>,
     /// Taken and not yet on disk.
@@ -29,6 +29,9 @@ pub struct Desk<'a> {
     own_next: u64,
     /// Set while the disk does not take what is pending.
     failing: Option<Failing>,
+    /// Publishes what is durable. Gone before the log is given up, as fields are dropped in their order.
+    herald: Option<Herald>,
+    writer: LogWriter,
 }
 
 struct Failing {
@@ -53,7 +56,13 @@ impl<'a> Desk<'a> {
             own_source,
             own_next,
             failing: None,
+            herald: None,
         })
+    }
+
+    pub fn publish_by(&mut self, herald: Herald) {
+        herald.is_durable(self.writer.head().seq);
+        self.herald = Some(herald);
     }
 
     /// Queues events of the scribe itself.
@@ -177,6 +186,9 @@ impl<'a> Desk<'a> {
         match self.writer.append(&self.pending) {
             Ok(_) => {
                 self.pending.clear();
+                if let Some(herald) = &self.herald {
+                    herald.is_durable(self.writer.head().seq);
+                }
                 if self.failing.take().is_some() {
                     tracing::info!("the audit log is written again");
                     self.cell.set_degraded(false);

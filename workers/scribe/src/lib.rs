@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout))]
 
 mod desk;
+mod herald;
 mod stop;
 mod visitor;
 
@@ -16,13 +17,17 @@ use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hotline::audit::{AuditKeys, LogWriter, WriterError};
+use hotline::audit::{AuditKeys, LogWriter, Publisher, WriterError};
 use hotline::board::WorkerPhase;
+use hotline::config::Config;
 use hotline::lifecycle::{ExitCode, clock};
+use hotline::tlog::{Signer, Store};
 use hotline::vault::KeyClass;
+use hotline::wire::KeyBytes;
 use hotline::worker::{Entered, Incoming};
 
 pub use desk::Desk;
+pub use herald::Herald;
 pub use stop::Stop;
 
 /// Why the scribe could not begin.
@@ -54,6 +59,7 @@ impl StartError {
 pub fn run(entered: Entered) -> Result<(), StartError> {
     let Entered { welcome, board, listeners, mut control } = entered;
     let keys = control.key(KeyClass::Audit).map_err(StartError::Key)?;
+    let signing_keys = control.key(KeyClass::LogSigning).map_err(StartError::Key)?;
     let folder = welcome.config.paths.audit_dir();
     let source = format!("{}@{:016x}.{}", welcome.slot, welcome.boot_id, welcome.generation);
     let cell = board.cell(welcome.slot.cell);
@@ -79,6 +85,7 @@ pub fn run(entered: Entered) -> Result<(), StartError> {
         }
     });
     let mut desk = Desk::new(listener, writer, board.cell(welcome.slot.cell), source)?;
+    desk.publish_by(herald(&welcome.config, signing_keys)?);
     desk.report(opening.events);
     desk.report([desk::started(welcome.generation)]);
     sender.ready();
@@ -88,6 +95,23 @@ pub fn run(entered: Entered) -> Result<(), StartError> {
     desk.leave(&stop);
     sender.drained();
     Ok(())
+}
+
+/// Newer keys sign; older ones have signed.
+fn herald(config: &Config, keys: Vec<KeyBytes>) -> Result<Herald, StartError> {
+    let (log, store) = (config.paths.audit_dir(), Store::new(config.paths.tlog_dir()));
+    let (origin, every) = (config.audit.origin.clone(), Duration::from_millis(config.audit.publish_interval_ms));
+    let signers = move || keys.iter().filter_map(|key| Signer::new(&origin, &key.bytes)).collect::<Vec<_>>();
+    if signers().is_empty() {
+        return Err(StartError::NoKey);
+    }
+    let open = move || {
+        let mut signers = signers();
+        let newest = signers.remove(0);
+        let former: Vec<_> = signers.iter().map(|signer| signer.verifier().clone()).collect();
+        Publisher::open(log.clone(), store.clone(), newest, &former)
+    };
+    Ok(Herald::start(open, every)?)
 }
 
 /// Takes the log over. A predecessor whose supervisor was killed may still be leaving.

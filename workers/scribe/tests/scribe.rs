@@ -49,6 +49,8 @@ impl House {
             queue_records_max: 10_000,
             batch_records_max: 64,
             segment_bytes_max: self.segment_bytes_max,
+            origin: "localhost/hotline".to_owned(),
+            publish_interval_ms: 10,
         };
         AuditClient::connect(self.folder.path(), format!("{slot}@00000000000000aa.1"), &config)
     }
@@ -129,7 +131,7 @@ fn every_acknowledged_record_is_in_the_log_once_whatever_happens_to_scribes() {
     });
     assert_eq!(numbers_of(&house.log(), "api-0"), (1..=180).collect::<Vec<_>>());
     assert_eq!(numbers_of(&house.log(), "background-0"), (1..=100).collect::<Vec<_>>());
-    let report = verify(&house.log(), Some(&keys())).unwrap();
+    let report = verify(&house.log(), Some(&keys()), None).unwrap();
     assert_eq!(report.checkpoint_seq, report.records, "a scribe that is asked to leave vouches for all of it");
 }
 
@@ -167,7 +169,7 @@ fn while_the_disk_takes_nothing_workers_wait_and_the_board_says_so() {
     });
     assert_eq!(numbers_of(&house.log(), "api-0"), [1, 2, 3, 4]);
     assert!(segments(&house.log()).unwrap().len() > 1);
-    verify(&house.log(), None).unwrap();
+    verify(&house.log(), None, None).unwrap();
 }
 
 #[test]

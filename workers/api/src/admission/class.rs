@@ -39,10 +39,15 @@ impl Class {
             | Route::Live => Self::LiveCall,
             // A case is opened while its caller is on the line; reading through all of them can wait.
             Route::Cases if *method == Method::POST => Self::LiveCall,
-            Route::Case | Route::Logout => Self::Interactive,
-            Route::Cases | Route::OpenApi | Route::Unknown | Route::Health | Route::HealthLive | Route::HealthReady => {
-                Self::Batch
-            }
+            Route::Case | Route::Logout | Route::AuditRecord => Self::Interactive,
+            Route::Cases
+            | Route::OpenApi
+            | Route::AuditHead
+            | Route::AuditTile
+            | Route::Unknown
+            | Route::Health
+            | Route::HealthLive
+            | Route::HealthReady => Self::Batch,
         }
     }
 

@@ -4,6 +4,7 @@
 //! by one sweep each second (see `registry`), because a timer for each request costs more than a request.
 mod accept;
 mod intake;
+mod introduction;
 mod registry;
 mod serve;
 mod watched;

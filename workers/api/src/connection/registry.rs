@@ -1,8 +1,8 @@
 //! Every open connection with what it is doing, and the sweep that ends those that do it too long.
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use hotline::config::Limits;
@@ -11,7 +11,9 @@ use tokio::sync::Notify;
 
 /// One connection, as the sweep and the gate see it. Times are the worker's coarse clock.
 pub(crate) struct Connection {
-    pub(crate) peer: IpAddr,
+    pub(super) peer: IpAddr,
+    /// For whom the peer speaks, if it said so before anything else.
+    introduced: OnceLock<IpAddr>,
     pub(super) opened: Instant,
     accepted_ms: u64,
     requests: AtomicU64,
@@ -112,6 +114,7 @@ impl Connection {
     pub(crate) fn new(peer: IpAddr, now_ms: u64) -> Arc<Self> {
         Arc::new(Self {
             peer,
+            introduced: OnceLock::new(),
             opened: Instant::now(),
             answered_ns: AtomicU64::new(0),
             accepted_ms: now_ms,
@@ -124,6 +127,16 @@ impl Connection {
             order: AtomicU8::new(NONE),
             ordered: Notify::new(),
         })
+    }
+
+    /// The peer speaks for somebody else.
+    pub(super) fn introduce(&self, caller: IpAddr) {
+        let _ = self.introduced.set(caller);
+    }
+
+    /// Who is at the other end, as far as TCP knows.
+    pub(crate) fn address(&self) -> IpAddr {
+        *self.introduced.get().unwrap_or(&self.peer)
     }
 
     /// A request's head is complete. Orders the connection to leave if it has had its share.

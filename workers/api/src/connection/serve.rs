@@ -12,9 +12,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use super::introduction::{self, Introduced};
 use super::registry::{Order, Place};
 use super::watched::Watched;
 use super::{Connection, Intake};
@@ -34,6 +36,14 @@ trait Farewell: Future {
 pub(super) async fn serve(app: Shared, acceptor: TlsAcceptor, socket: TcpStream, place: Place) {
     let connection = Arc::clone(place.connection());
     app.meters.phase(Phase::Accept, connection.opened.elapsed());
+    let mut socket = socket;
+    if app.config.server.proxy_protocol && app.trusted_proxies.holds(connection.peer) {
+        match hear_introduction(&app, &mut socket).await {
+            Some(Introduced::Caller(caller)) => connection.introduce(caller),
+            Some(Introduced::Itself) => {}
+            None => return app.meters.refused("introduction"),
+        }
+    }
     let Some(stream) = shake_hands(&app, &acceptor, socket).await else { return };
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let io = TokioIo::new(Watched::new(stream, place, Arc::clone(&app)));
@@ -67,6 +77,18 @@ pub(super) async fn serve(app: Shared, acceptor: TlsAcceptor, socket: TcpStream,
             .max_buf_size(usize::try_from(header_bytes_hard_max).unwrap_or(usize::MAX));
         obey(&connection, builder.serve_connection(io, service).with_upgrades()).await;
     }
+}
+
+/// For whom a proxy speaks; `None` if it does not say so in time.
+async fn hear_introduction(app: &Shared, socket: &mut TcpStream) -> Option<Introduced> {
+    let hear = async {
+        let mut fixed = [0; introduction::FIXED_BYTES];
+        socket.read_exact(&mut fixed).await.ok()?;
+        let mut rest = vec![0; introduction::rest_bytes(&fixed)?];
+        socket.read_exact(&mut rest).await.ok()?;
+        introduction::parse(&fixed, &rest)
+    };
+    tokio::time::timeout(Duration::from_millis(app.config.tls.handshake_deadline_ms), hear).await.ok()?
 }
 
 async fn shake_hands(

@@ -46,9 +46,15 @@ impl Server {
     }
 
     pub(crate) async fn connect(&self) -> TlsStream<TcpStream> {
-        let socket = TcpStream::connect(self.address).await.unwrap();
+        self.connect_behind(&[]).await.unwrap()
+    }
+
+    /// With something said before the handshake.
+    async fn connect_behind(&self, said: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut socket = TcpStream::connect(self.address).await?;
+        socket.write_all(said).await?;
         let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::clone(&self.client)).connect(name, socket).await.unwrap()
+        TlsConnector::from(Arc::clone(&self.client)).connect(name, socket).await
     }
 }
 
@@ -180,6 +186,42 @@ async fn a_sweep_ends_who_does_not_speak() {
     assert!(receive(&mut idle).await.starts_with("HTTP/1.1 200 OK"), "idle connections may rest longer");
     app.connections.sweep(app.coarse_ms() + app.config.limits.keep_alive_ms, &app.config.limits, false);
     ends(&mut idle).await;
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_for_whom_it_speaks_and_does_not_come_without() {
+    let by_proxy = |networks: &'static str| {
+        move |config: &mut hotline::config::Config| {
+            config.server.trusted_proxies = vec![networks.to_owned()];
+            config.server.proxy_protocol = true;
+        }
+    };
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    header.extend_from_slice(&[198, 51, 100, 7, 127, 0, 0, 1, 0xc0, 0, 0x1b, 0x58]);
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    let wrong = r#"{"username":"admin","password":"not the password at all"}"#;
+    let login = format!(
+        "POST /api/v1/auth/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{wrong}",
+        wrong.len()
+    );
+    let server = Server::start(by_proxy("127.0.0.0/8")).await;
+    for (said, caller) in [(&header[..], "198.51.100.7"), (local, "127.0.0.1")] {
+        let mut stream = server.connect_behind(said).await.unwrap();
+        send(&mut stream, &login).await;
+        assert!(receive(&mut stream).await.starts_with("HTTP/1.1 401"));
+        let recorded = server.fixture.recorded.lock().last().unwrap().details.clone();
+        assert!(recorded.contains(&format!("\"address\":\"{caller}\"")), "{recorded}");
+    }
+    let mut cut = header.clone();
+    cut[15] = 0xff;
+    for said in [&b""[..], b"PROXY TCP4 198.51.100.7 127.0.0.1 1 2\r\n", &cut[..20]] {
+        assert!(server.connect_behind(said).await.is_err(), "{said:?}");
+    }
+    // Whoever is not trusted speaks for itself, and a header of theirs is no handshake.
+    let server = Server::start(by_proxy("10.0.0.0/8")).await;
+    assert!(server.connect_behind(&[]).await.is_ok());
+    assert!(server.connect_behind(&header).await.is_err());
 }
 
 #[tokio::test]

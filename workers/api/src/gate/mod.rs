@@ -69,7 +69,7 @@ pub(crate) async fn handle(app: &Shared, connection: &Arc<Connection>, request: 
     let mut visit = Visit {
         id: app.request_ids.next(),
         route: Route::of(request.uri().path()),
-        address: connection.peer,
+        address: connection.address(),
         origin: Origin::Unstated,
         principal: None,
         connection: Arc::clone(connection),

@@ -22,6 +22,9 @@ pub(crate) enum Route {
     Recommend,
     LiveTicket,
     Live,
+    AuditRecord,
+    AuditHead,
+    AuditTile,
     /// No such path.
     Unknown,
 }
@@ -57,8 +60,14 @@ impl Route {
             "ai/analyze" => Self::Analyze,
             "ai/recommend" => Self::Recommend,
             "live/ticket" => Self::LiveTicket,
+            "audit/log/checkpoint" => Self::AuditHead,
             _ => match rest.split_once('/') {
                 Some(("cases", id)) if is_segment(id) => Self::Case,
+                Some(("audit", rest)) => match rest.split_once('/') {
+                    Some(("records", seq)) if is_segment(seq) => Self::AuditRecord,
+                    Some(("log", name)) if name.starts_with("tile/") => Self::AuditTile,
+                    _ => Self::Unknown,
+                },
                 Some(("voice", rest)) => match rest.strip_prefix("status/") {
                     Some(id) if is_segment(id) => Self::VoiceStatus,
                     _ => Self::Unknown,
@@ -85,6 +94,9 @@ impl Route {
             Self::Recommend => "/api/v1/ai/recommend",
             Self::LiveTicket => "/api/v1/live/ticket",
             Self::Live => "/ws",
+            Self::AuditRecord => "/api/v1/audit/records/{seq}",
+            Self::AuditHead => "/api/v1/audit/log/checkpoint",
+            Self::AuditTile => "/api/v1/audit/log/tile/{name}",
             Self::Unknown => "other",
         }
     }
@@ -118,7 +130,7 @@ impl Route {
         }
     }
 
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Health,
         Self::HealthLive,
         Self::HealthReady,
@@ -133,6 +145,9 @@ impl Route {
         Self::Recommend,
         Self::LiveTicket,
         Self::Live,
+        Self::AuditRecord,
+        Self::AuditHead,
+        Self::AuditTile,
         Self::Unknown,
     ];
 }
@@ -152,7 +167,12 @@ mod tests {
     fn every_template_finds_its_own_row() {
         for (index, route) in Route::ALL.into_iter().enumerate() {
             assert_eq!(route as usize, index, "the table of metrics is indexed by this");
-            let path = route.template().replace("{callId}", "c-1").replace("{caseId}", "123");
+            let path = route
+                .template()
+                .replace("{callId}", "c-1")
+                .replace("{caseId}", "123")
+                .replace("{seq}", "7")
+                .replace("{name}", "0/000");
             assert_eq!(Route::of(&path), route, "{path}");
         }
     }

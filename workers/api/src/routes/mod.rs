@@ -1,5 +1,6 @@
 //! The handlers, and the OpenAPI document that is generated from them.
 mod ai;
+mod audit;
 mod auth;
 mod cases;
 mod conditional;
@@ -35,6 +36,8 @@ pub(crate) fn router(app: Shared) -> Router {
     let document = Bytes::from(document.to_json().expect("the document is plain data"));
     router
         .route("/api/v1/openapi.json", get(move || async move { json_bytes(StatusCode::OK, document.clone()) }))
+        // A name of several parts is more than a parameter of the document can be.
+        .route("/api/v1/audit/log/tile/{*name}", get(audit::tile))
         .fallback(|| async { Problem::not_found() })
         .with_state(app)
 }
@@ -46,6 +49,8 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(health::ready))
         .routes(routes!(auth::login))
         .routes(routes!(auth::logout))
+        .routes(routes!(audit::record))
+        .routes(routes!(audit::checkpoint))
         .routes(routes!(cases::list, cases::create))
         .routes(routes!(cases::read, cases::update))
         .routes(routes!(voice::status))
@@ -135,7 +140,7 @@ mod document {
     fn the_document_and_the_gate_know_the_same_paths() {
         let document = described().into_openapi();
         let mut described: Vec<&str> = document.paths.paths.keys().map(String::as_str).collect();
-        described.push(Route::OpenApi.template());
+        described.extend([Route::OpenApi.template(), Route::AuditTile.template()]);
         described.sort_unstable();
         let mut known: Vec<&str> =
             Route::ALL.into_iter().filter(|route| *route != Route::Unknown).map(Route::template).collect();

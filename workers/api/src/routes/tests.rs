@@ -396,3 +396,13 @@ async fn readiness_names_what_is_missing() {
     keys.sort();
     assert_eq!(keys, ["environment", "status", "timestamp", "version"]);
 }
+
+#[tokio::test]
+async fn who_runs_the_service_or_takes_calls_does_not_read_the_audit_log() {
+    let fixture = Fixture::start(|_| ()).await;
+    let lawyer = fixture.lawyer().await;
+    for path in ["records/1", "log/checkpoint", "log/tile/0/000", "log/tile/entries/000"] {
+        lawyer.get(&format!("/api/v1/audit/{path}")).await.expect(403);
+    }
+    fixture.ask(json_request("GET", "/api/v1/audit/log/checkpoint"), "").await.expect(401);
+}

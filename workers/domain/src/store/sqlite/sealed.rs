@@ -13,7 +13,8 @@ impl SealedColumns for Sqlite {
         self.readers
             .read(move |db| {
                 let mut statement = db.prepare(&sql)?;
-                let counted = statement.query_map([], |row| Ok((row.get::<_, Head>(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?;
+                let counted = statement
+                    .query_map([], |row| Ok((row.get::<_, Head>(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?;
                 Ok(counted.collect::<Result<_, _>>()?)
             })
             .await

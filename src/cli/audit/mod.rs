@@ -1,8 +1,11 @@
-//! `hotline audit verify|tail`: works on the files alone, whether the service runs or not.
+//! `hotline audit …`: works on the files alone, whether the service runs or not.
 //!
-//! Verifying needs no key. Where the keyring can be read (the service's own user), checkpoints are
+//! Verifying needs no secret. Where the keyring can be read (the service's own user), checkpoints are
 //! authenticated too and the details of records are shown; elsewhere they stay sealed.
-use std::path::Path;
+mod export;
+mod prove;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode as Code;
 
 use hotline::audit::{self, AuditKeys, FirstBad, VerifyError};
@@ -11,11 +14,49 @@ use hotline::vault::{KeyClass, Keyring};
 use serde_json::{Value, json};
 
 use super::output::{print, table};
+use hotline::audit::PublishedLog;
+use hotline::tlog::Store;
 
 #[derive(clap::Subcommand)]
 pub(super) enum AuditCommand {
     /// Prove that no record was changed, removed, repeated or moved; name the first bad one.
-    Verify,
+    Verify {
+        /// A public key that may have signed the published head; else those of the keyring.
+        #[arg(long = "key", value_name = "KEY")]
+        keys: Vec<String>,
+    },
+    /// Print the public key of the transparency log; former ones follow it.
+    Key {
+        /// As PEM, for openssl.
+        #[arg(long)]
+        pem: bool,
+    },
+    /// Write a record and the proof that it is in the log, as files for somebody else.
+    Prove {
+        /// The record's number.
+        seq: u64,
+        /// Names the files, without their endings; default: audit-SEQ.
+        #[arg(long, value_name = "PATH")]
+        out: Option<PathBuf>,
+    },
+    /// Check a record against its proof: needs the public key and nothing else.
+    Check {
+        entry: PathBuf,
+        proof: PathBuf,
+        /// The log's public key; else those of the keyring.
+        #[arg(long = "key", value_name = "KEY")]
+        keys: Vec<String>,
+    },
+    /// Write records for other systems: once, or as they come.
+    Export(export::ExportArguments),
+    /// Check that the published log goes on from a head that was kept, with nothing changed or removed.
+    Extends {
+        /// A copy of `tlog/checkpoint` from earlier.
+        checkpoint: PathBuf,
+        /// The log's public key; else those of the keyring.
+        #[arg(long = "key", value_name = "KEY")]
+        keys: Vec<String>,
+    },
     /// Show the newest records.
     Tail {
         /// How many.
@@ -28,14 +69,21 @@ pub(super) fn run(config: &Config, command: &AuditCommand, json: bool) -> anyhow
     let folder = config.paths.audit_dir();
     let keys = keys_if_allowed(config);
     match command {
-        AuditCommand::Verify => verify(&folder, keys.as_ref(), json),
+        AuditCommand::Verify { keys: given } => verify(config, keys.as_ref(), given, json),
+        AuditCommand::Export(arguments) => export::run(config, arguments),
+        AuditCommand::Key { pem } => prove::key(config, *pem, json),
+        AuditCommand::Prove { seq, out } => prove::prove(config, *seq, out.as_deref(), json),
+        AuditCommand::Check { entry, proof, keys } => prove::check(config, entry, proof, keys, json),
+        AuditCommand::Extends { checkpoint, keys } => prove::extends(config, checkpoint, keys, json),
         AuditCommand::Tail { count } => tail(&folder, *count as usize, keys.as_ref(), json),
     }
 }
 
 /// Exit code 0 for a log in order, 1 for one that is not.
-fn verify(folder: &Path, keys: Option<&AuditKeys>, json: bool) -> anyhow::Result<Code> {
-    match audit::verify(folder, keys) {
+fn verify(config: &Config, keys: Option<&AuditKeys>, given: &[String], json: bool) -> anyhow::Result<Code> {
+    let (store, trusted) = (Store::new(config.paths.tlog_dir()), prove::trusted(config, given)?);
+    let published = PublishedLog { store: &store, keys: &trusted };
+    match audit::verify(&config.paths.audit_dir(), keys, Some(published)) {
         Ok(report) => {
             let mut shown = serde_json::to_value(&report)?;
             shown["ok"] = true.into();
@@ -43,9 +91,11 @@ fn verify(folder: &Path, keys: Option<&AuditKeys>, json: bool) -> anyhow::Result
                 shown.to_string()
             } else {
                 let how = if report.checkpoint_authenticated { "authenticated" } else { "not authenticated (no key)" };
+                let by =
+                    if report.published_signed { "signed by a trusted key" } else { "signature not checked (no key)" };
                 format!(
-                    "in order: {} records in {} segments, checkpoint at {} {how}\nlast hash {}",
-                    report.records, report.segments, report.checkpoint_seq, report.last_hash
+                    "in order: {} records in {} segments, checkpoint at {} {how}\npublished: {} records, {by}\nlast hash {}",
+                    report.records, report.segments, report.checkpoint_seq, report.published, report.last_hash
                 )
             })?;
             Ok(Code::SUCCESS)
