@@ -18,6 +18,7 @@ mod export;
 mod faults;
 mod hostile;
 mod identity;
+mod keys;
 mod limits;
 mod live;
 mod machine;
