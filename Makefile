@@ -10,8 +10,9 @@ SHELL := /bin/bash
 # To build: a C/C++ compiler and cmake for the speech engine, the Opus decoder and the crypto library,
 # lld to link, pip to fetch the pinned model archives.
 BUILD_PACKAGES := build-essential cmake lld git ca-certificates python3 python3-pip
-# To test: real clients, and a real service manager that tests boot in namespaces of its own.
-TEST_PACKAGES := curl openssl systemd
+# To test: real clients, a real service manager that tests boot in namespaces of its own, and a hardware security
+# module in software, each test with a token of its own in a temporary folder.
+TEST_PACKAGES := curl openssl softhsm2 systemd
 
 TOOLS := target/tools
 CARGO_DENY_VERSION := 0.20.2

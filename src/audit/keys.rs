@@ -85,6 +85,13 @@ impl AuditKeys {
     }
 }
 
+/// The version of the key that opens a record's details; none if there are none.
+pub(super) fn version_of(record: &Record) -> Option<u16> {
+    let head = BASE64.decode(record.details.get(..4)?.as_bytes()).ok()?;
+    let [FORMAT, low, high] = head[..] else { return None };
+    Some(u16::from_le_bytes([low, high]))
+}
+
 /// Seals the details of one start's records.
 pub struct Sealer {
     version: u16,

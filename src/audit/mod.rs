@@ -15,6 +15,7 @@ mod segment;
 mod tail;
 #[cfg(test)]
 mod testing;
+mod under;
 mod verify;
 mod writer;
 
@@ -28,5 +29,6 @@ pub use publish::{PublishError, Publisher};
 pub use record::{Compliance, FORMAT, NO_HASH, Origin, Record};
 pub use segment::{LINE_BYTES_MAX, LOCK_FILE, LineError, Lines, Segment, segments};
 pub use tail::{TailError, tail};
+pub use under::records_under;
 pub use verify::{FirstBad, PublishedLog, Report, VerifyError, verify};
 pub use writer::{Batch, LogWriter, Opening, WriterError};

@@ -7,8 +7,11 @@ mod audit;
 mod call;
 mod certificate;
 mod change;
+mod errand;
 mod health;
 mod https;
+mod keys;
+mod offline_keys;
 mod output;
 mod preflight;
 mod settings;
@@ -57,6 +60,9 @@ enum Command {
     /// What the supervisor has its settings read by.
     #[command(hide = true)]
     Preflight,
+    /// What the supervisor has its keys changed by.
+    #[command(hide = true)]
+    Errand,
     /// Read settings and certificates again, without losing a connection; on any mistake nothing changes.
     Reload,
     /// Go on as the build that is installed now, without losing a connection; if it fails, as before.
@@ -84,6 +90,11 @@ enum Command {
         #[command(subcommand)]
         command: audit::AuditCommand,
     },
+    /// See, rotate, check and end the keys that everything is sealed under. Every act is recorded.
+    Keys {
+        #[command(subcommand)]
+        command: keys::KeysCommand,
+    },
     /// Show version and build.
     Version,
 }
@@ -106,6 +117,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
         Command::Version => version(json),
         Command::CheckConfig { file: named } => settings::check(named.or(file), json),
         Command::Preflight => preflight::answer(file),
+        Command::Errand => errand::run(),
         Command::Serve { handover: Some(berth) } => ended(supervisor::resume(berth)),
         command => {
             let file = settings::find(file);
@@ -127,7 +139,10 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
                 Command::User { command } => user::run(&config, command, json),
                 Command::Call(arguments) => call::place(&config, &arguments, json),
                 Command::Audit { command } => audit::run(&config, &command, json),
-                Command::CheckConfig { .. } | Command::Preflight | Command::Version => Ok(Code::SUCCESS),
+                Command::Keys { command } => keys::run(&config, &command, json),
+                Command::CheckConfig { .. } | Command::Errand | Command::Preflight | Command::Version => {
+                    Ok(Code::SUCCESS)
+                }
             }
         }
     }

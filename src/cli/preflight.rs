@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode as Code;
 
 use anyhow::Context;
-use hotline::config::Config;
+use hotline::config::{Config, Provider};
 use hotline::sys::{self, CONTROL_FD};
 use hotline::vault::Keyring;
 use hotline::wire::{BUILD_ID, COMMON_GROUND};
@@ -26,7 +26,12 @@ fn usable(config: Config) -> Result<Config, String> {
     if let (Some(chain), Some(key)) = (&config.tls.certificate, &config.tls.key) {
         certificate::check(chain, key)?;
     }
-    // With keys that do not open, whoever takes over could start nobody.
-    Keyring::open(&config.paths.state_dir).map_err(|error| format!("could not open the keyring: {error}"))?;
+    // With keys that do not open, whoever is started next could start nobody. Those in a token are left alone: the
+    // supervisor has what it needs of them, and a token that is away must not keep the settings from changing.
+    if config.keys.provider != Provider::Pkcs11 {
+        let keyring = Keyring::open(&config.paths.state_dir, &config.keys);
+        let opened = keyring.and_then(|keyring| keyring.data_keys());
+        opened.map_err(|error| format!("could not open the keyring: {error}"))?;
+    }
     Ok(config)
 }

@@ -1,6 +1,7 @@
 //! One parsed configuration for every process: parsed once, every mistake named at once, and after that
 //! no field can be wrong.
 mod explain;
+mod keys;
 mod mistake;
 mod parse;
 mod parse_workers;
@@ -10,6 +11,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use keys::{Keys, Provider};
 pub use mistake::{ConfigErrors, Mistake};
 pub use sections::*;
 pub use source::LoadFrom;

@@ -3,6 +3,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::keys::keys;
 use super::parse_workers::workers;
 use super::reader::Reader;
 use super::*;
@@ -21,6 +22,7 @@ pub(super) fn config(read: &mut Reader) -> Config {
         people: people(read),
         passwords: passwords(read),
         audit: audit(read),
+        keys: keys(read),
         store: store(read),
         cache: cache(read),
         speech: speech(read),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Keys;
 use crate::sys::sandbox::Account;
 
 /// Everything a process may need to know. Holds no secret.
@@ -22,6 +23,7 @@ pub struct Config {
     pub people: People,
     pub passwords: Pool,
     pub audit: Audit,
+    pub keys: Keys,
     pub store: Store,
     pub cache: Cache,
     pub speech: Speech,

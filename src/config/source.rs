@@ -129,7 +129,7 @@ fn put(table: &mut Table, key: &str, value: Value) {
     }
 }
 
-pub(super) const SECTIONS: [&str; 16] = [
+pub(super) const SECTIONS: [&str; 17] = [
     "server",
     "paths",
     "tls",
@@ -141,6 +141,7 @@ pub(super) const SECTIONS: [&str; 16] = [
     "people",
     "passwords",
     "audit",
+    "keys",
     "store",
     "cache",
     "speech",

@@ -12,6 +12,8 @@ pub(super) struct Change {
     /// The visitor of the admin socket who waits for the outcome; nobody when it was a signal.
     pub(super) asked_by: Option<u64>,
     pub(super) stage: Stage,
+    /// A step of `key_work`, which goes on when every worker has been replaced.
+    pub(super) is_for_keys: bool,
     /// How the last worker ended while the change was under way.
     last_end: Option<String>,
 }
@@ -62,7 +64,12 @@ pub(super) struct Certificates {
 
 impl Change {
     pub(super) fn new(asked_by: Option<u64>, stage: Stage) -> Self {
-        Self { asked_by, stage, last_end: None }
+        Self { asked_by, stage, is_for_keys: false, last_end: None }
+    }
+
+    /// Replaces every worker, so that all have the keys of now.
+    pub(super) fn for_keys(rolling: Rolling) -> Self {
+        Self { is_for_keys: true, ..Self::new(None, Stage::Rolling(rolling)) }
     }
 
     pub(super) fn preflight(&self) -> Option<&Preflight> {

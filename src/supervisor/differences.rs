@@ -23,7 +23,7 @@ pub(super) fn differences(old: &Config, new: &Config) -> Vec<String> {
 }
 
 /// What listeners, folders and the supervisor itself are made of.
-const FIXED: [&str; 7] = [
+const FIXED: [&str; 13] = [
     "server.bind",
     "paths.state_dir",
     "paths.run_dir",
@@ -31,6 +31,12 @@ const FIXED: [&str; 7] = [
     "workers.api",
     "workers.background",
     "workers.user",
+    "keys.provider",
+    "keys.kek_credential",
+    "keys.pkcs11_module",
+    "keys.pkcs11_token_label",
+    "keys.pkcs11_key_label",
+    "keys.pkcs11_pin_file",
 ];
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use hotline::lifecycle::{Generation, SlotRecord};
 use hotline::sys::{self, Berth, Program};
 use hotline::telemetry::{Merged, Snapshot};
 use hotline::tickets::RotationRecord;
+use hotline::vault::{DataKeys, Listing};
 use hotline::wire::{Confinement, Role};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -36,12 +37,20 @@ pub(super) struct Handover {
     pub(super) before: PlanRecord,
     pub(super) after: PlanRecord,
     pub(super) tickets: RotationRecord,
+    pub(super) keys: KeysRecord,
     pub(super) slots: Vec<SlotStateRecord>,
     pub(super) merged: Merged,
     /// What the image that leaves has counted itself.
     pub(super) own: Snapshot,
     pub(super) scrapes: u64,
     pub(super) berths: Berths,
+}
+
+/// The keys that workers are started with: the next image need not ask a token for them.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct KeysRecord {
+    pub(super) data: DataKeys,
+    pub(super) listing: Listing,
 }
 
 /// Settings and programs that belong together.

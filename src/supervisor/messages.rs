@@ -41,13 +41,10 @@ impl Supervisor {
             FromWorker::Hello { wire_version, build_id, role, pid: _ } => {
                 self.on_hello(index, of, wire_version, &build_id, role);
             }
-            FromWorker::UnwrapKey { class } => match self.keyring.unwrap(class) {
-                Ok(versions) => self.tell(index, of, &ToWorker::Key { class, versions }),
-                Err(error) => {
-                    tracing::error!(?class, %error, "could not unwrap a data key");
-                    self.feed(index, Event::Violated { of });
-                }
-            },
+            FromWorker::UnwrapKey { class } => {
+                let versions = self.keys.data.of(class);
+                self.tell(index, of, &ToWorker::Key { class, versions });
+            }
             FromWorker::Ready(confinement) => {
                 self.note(index, confinement);
                 let started = self.slots[index].process(of).map_or(now, |process| process.started);
@@ -64,6 +61,7 @@ impl Supervisor {
             }
             FromWorker::Publish(event) => self.forward((index, of), &event),
             FromWorker::AdminReply { request_id, reply } => self.on_reply(request_id, reply),
+            FromWorker::DutyDone { request_id, outcome } => self.on_duty_done(request_id, outcome, now),
             FromWorker::CertificateReloaded { refused } => self.on_certificate(index, of, refused),
             FromWorker::CannotStart { reason } => {
                 if let Some(process) = self.slots[index].process(of) {
@@ -156,6 +154,7 @@ impl Supervisor {
             Ask::Stop => "stop",
             Ask::Reload => "reload",
             Ask::Upgrade => "upgrade",
+            Ask::Keys { .. } => "keys",
         };
         metrics::counter!(names::ADMIN_REQUESTS, "command" => name, "outcome" => "taken").increment(1);
         match ask {
@@ -178,6 +177,7 @@ impl Supervisor {
                 self.admin.wait_longer(visitor, now);
                 self.upgrade(Some(visitor));
             }
+            Ask::Keys { ask } => self.keys_asked(visitor, uid, ask, now),
             Ask::Token { user, ttl_seconds } => {
                 self.forward_command(visitor, AdminCall::MintToken { user, ttl_seconds, requested_by_uid: uid }, now);
             }

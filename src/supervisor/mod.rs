@@ -8,8 +8,11 @@ mod cells;
 mod change;
 mod differences;
 mod door;
+pub(crate) mod errand;
 mod handover;
 mod inheritance;
+pub(crate) mod key_work;
+mod keys;
 mod link;
 mod listeners;
 mod messages;
@@ -47,7 +50,6 @@ use hotline::sys::sandbox::Account;
 use hotline::sys::{self, Signal, Signals};
 use hotline::telemetry::{Merged, Recorder, logging, names};
 use hotline::tickets::{NoRandomness, Rotation};
-use hotline::vault::{Keyring, KeyringError};
 use hotline::wire::{BUILD_ID, Role};
 use nix::fcntl::Flock;
 
@@ -55,6 +57,8 @@ use admin::AdminDoor;
 use cells::Cells;
 use change::Change;
 use inheritance::Inheritance;
+use key_work::KeyWork;
+use keys::KeyHolder;
 use notify::Notify;
 use page::PageDoor;
 use plan::{Plan, Programs};
@@ -70,8 +74,8 @@ pub(crate) enum StartError {
     State(#[from] state::StateError),
     #[error(transparent)]
     Ownership(#[from] ownership::OwnershipError),
-    #[error("could not open the keyring: {0}")]
-    Keyring(#[from] KeyringError),
+    #[error("could not open the keyring: {reason}")]
+    Keys { reason: String, may_pass: bool },
     #[error("could not bind {what}: {source}")]
     Bind { what: String, source: io::Error },
     #[error("could not open the worker program {path}: {source} (is it installed beside `hotline`?)")]
@@ -88,8 +92,8 @@ impl StartError {
     /// What the process leaves with: whether starting again could help.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Keyring(KeyringError::Read { .. } | KeyringError::Write { .. }) => ExitCode::TryLater,
-            Self::Keyring(_)
+            Self::Keys { may_pass: true, .. } => ExitCode::TryLater,
+            Self::Keys { .. }
             | Self::Ownership(_)
             | Self::Program { .. }
             | Self::State(state::StateError::OpenToOthers { .. }) => ExitCode::BadConfig,
@@ -113,7 +117,11 @@ struct Supervisor {
     board: Board,
     board_fd: OwnedFd,
     cells: Cells,
-    keyring: Keyring,
+    keys: KeyHolder,
+    /// What is being done with keys.
+    key_work: Option<KeyWork>,
+    /// Numbers what workers are asked to do.
+    duties: u64,
     tickets: Rotation,
     /// One for each API slot, held for life: the accept queue survives its worker.
     listeners: Vec<OwnedFd>,
@@ -162,14 +170,14 @@ impl Supervisor {
         sys::raise_open_files()?;
         let account = ownership::account(&config)?;
         let state_lock = state::take(&config.paths, account.as_ref())?;
-        let keyring = Keyring::open_or_create(&config.paths.state_dir)?;
+        let programs = Rc::new(Programs::open(&plan::own_path()?, BUILD_ID)?);
+        let keys = KeyHolder::open(&config, &programs.own, started)?;
         let boot_id = random_boot_id()?;
         let (board, board_fd) = match inheritance.board(boot_id) {
             Some(inherited) => inherited,
             None => Board::create(boot_id)?,
         };
         let cells = Cells::beside_orphans(&board, started);
-        let programs = Rc::new(Programs::open(&plan::own_path()?, BUILD_ID)?);
         let (listeners, address) = listeners::bind_api(&config, &mut inheritance)?;
         let scribe_listener = listeners::bind_scribe(&config, account.as_ref(), &mut inheritance)?;
         ownership::settle(&config, account.as_ref())?;
@@ -208,7 +216,9 @@ impl Supervisor {
             board,
             board_fd,
             cells,
-            keyring,
+            keys,
+            key_work: None,
+            duties: 0,
             tickets,
             listeners,
             scribe_listener,

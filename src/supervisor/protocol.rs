@@ -1,5 +1,6 @@
 //! What is said on the admin socket: one JSON line each way.
-use hotline::wire::{Confinement, PeopleAct, PersonLine};
+use hotline::vault::{KeyClass, Listing};
+use hotline::wire::{Confinement, PeopleAct, PersonLine, SealedCount};
 use serde::{Deserialize, Serialize};
 
 /// A command from the command line of somebody who may give it.
@@ -19,8 +20,30 @@ pub(crate) enum Ask {
     Reload,
     /// Go on as the build that is installed now; answered when it is done or taken back.
     Upgrade,
+    /// What is to be seen of the keys, or done with them.
+    Keys {
+        ask: KeysAsk,
+    },
     /// As SIGTERM.
     Stop,
+}
+
+/// About keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "keys", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum KeysAsk {
+    /// Versions and states, no bytes.
+    List,
+    /// How much is sealed under which version.
+    Sealed,
+    /// Whether every key opens.
+    Check,
+    /// A new version of the key over the keys.
+    RotateKek,
+    /// A new version of a data key; every worker is replaced twice.
+    Rotate { class: KeyClass },
+    /// The end of a version that nothing needs.
+    Destroy { class: KeyClass, version: u16 },
 }
 
 /// The answer.
@@ -40,6 +63,11 @@ pub(crate) enum Told {
     User {
         name: String,
         one_time_password: Option<String>,
+    },
+    Keys(Listing),
+    /// Class, version, how many columns of rows and recordings.
+    Sealed {
+        counts: Vec<SealedCount>,
     },
     Stopping,
     /// The change is done.

@@ -35,6 +35,7 @@ impl Supervisor {
             (Some(_), _, _) => Some("another change is under way"),
             (_, Some(_), _) => Some("the service is stopping"),
             (_, _, false) => Some("the service is still starting"),
+            _ if self.key_work.is_some() => Some("keys are being changed"),
             _ => None,
         }
     }
@@ -150,7 +151,7 @@ impl Supervisor {
             if let Some(Change { asked_by, .. }) = self.change.take() {
                 self.conclude(asked_by, Err("the service is stopping".to_owned()));
             }
-            return;
+            return self.abandon_key_work();
         }
         self.hear_preflight(now);
         while let Some(change) = &mut self.change {
@@ -177,6 +178,7 @@ impl Supervisor {
                     }
                     Step::Over { succeeded: true } if !rolling.has_held(now) => return,
                     Step::Over { succeeded: true } => Ok(std::mem::take(&mut rolling.what)),
+                    Step::Over { succeeded: false } if change.is_for_keys => Err(change.last_end().to_owned()),
                     Step::Over { succeeded: false } => {
                         let reason = format!("everything is as it was: {}", change.last_end());
                         if self.plan.programs().build_id != BUILD_ID {
@@ -187,9 +189,13 @@ impl Supervisor {
                     }
                 },
             };
-            let asked_by = change.asked_by;
+            let (asked_by, is_for_keys) = (change.asked_by, change.is_for_keys);
             self.change = None;
-            self.conclude(asked_by, outcome);
+            if is_for_keys {
+                self.workers_have_the_keys(outcome, now);
+            } else {
+                self.conclude(asked_by, outcome);
+            }
         }
     }
 

@@ -11,7 +11,6 @@ use hotline::lifecycle::ExitCode;
 use hotline::sys::{self, Berth, Program, Signal, Signals};
 use hotline::telemetry::{Recorder, logging, names};
 use hotline::tickets::Rotation;
-use hotline::vault::Keyring;
 use hotline::wire::BUILD_ID;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -19,6 +18,7 @@ use super::admin::AdminDoor;
 use super::cells::Cells;
 use super::change::{Change, Rolling, Stage};
 use super::handover::{Handover, Luggage, Purpose};
+use super::keys::KeyHolder;
 use super::notify::Notify;
 use super::page::PageDoor;
 use super::plan::Plan;
@@ -70,7 +70,6 @@ impl Supervisor {
         let before = Rc::new(Plan::resume(handover.before.clone(), luggage)?);
         let after = Rc::new(Plan::resume(handover.after.clone(), luggage)?);
         let account = ownership::account(&after.config)?;
-        let keyring = Keyring::open_or_create(&after.config.paths.state_dir)?;
         let berths = &handover.berths;
         let board_fd = copy(berths.board)?;
         let board = Board::map(board_fd.try_clone()?).map_err(|error| StartError::Handover(io::Error::other(error)))?;
@@ -94,7 +93,9 @@ impl Supervisor {
             board,
             board_fd,
             cells,
-            keyring,
+            keys: KeyHolder::resume(&handover.keys, now),
+            key_work: None,
+            duties: 0,
             tickets: Rotation::resume(handover.tickets.clone(), now),
             address: address.ok_or_else(|| StartError::Handover(io::Error::other("no listener")))?,
             listeners,

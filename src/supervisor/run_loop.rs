@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::Supervisor;
 use super::change::Change;
 use super::door::VISITORS_MAX;
+use super::key_work::KeyWork;
 
 /// Whose descriptor became ready.
 #[derive(Clone, Copy)]
@@ -23,6 +24,7 @@ enum Source {
     Control(usize, Generation),
     Process(usize, Generation),
     Preflight,
+    Errand,
 }
 
 /// What one wait brought.
@@ -36,6 +38,7 @@ struct Woken {
     controls: Vec<(usize, Generation)>,
     processes: Vec<(usize, Generation)>,
     preflight: bool,
+    errand: bool,
 }
 
 impl Supervisor {
@@ -59,6 +62,9 @@ impl Supervisor {
             woken.processes.iter().for_each(|(index, of)| self.reap(*index, *of, now));
             if woken.preflight {
                 self.hear_preflight(now);
+            }
+            if woken.errand {
+                self.hear_errand(now);
             }
             self.visit(&woken, now);
             self.tick(now);
@@ -139,6 +145,7 @@ impl Supervisor {
         self.scrape_on_time(now);
         self.late_commands(now);
         self.rotate_ticket_keys(now);
+        self.look_after_keys(now);
         self.notify.feed_watchdog(now);
     }
 
@@ -147,7 +154,10 @@ impl Supervisor {
         let ours = |pid| {
             let mut workers = self.slots.iter().flat_map(|slot| &slot.processes).map(|process| process.pid);
             let preflight = self.change.as_ref().and_then(Change::preflight);
-            workers.any(|worker| worker == pid) || preflight.is_some_and(|preflight| preflight.pid == pid)
+            let errand = self.key_work.as_ref().and_then(KeyWork::errand);
+            workers.any(|worker| worker == pid)
+                || preflight.is_some_and(|preflight| preflight.pid == pid)
+                || errand.is_some_and(|errand| errand.pid == pid)
         };
         while let Some(pid) = hotline::sys::reap_stranger(ours) {
             tracing::debug!(pid, "a child that is not ours has ended");
@@ -197,6 +207,7 @@ impl Supervisor {
                 Source::Control(index, of) => woken.controls.push((index, of)),
                 Source::Process(index, of) => woken.processes.push((index, of)),
                 Source::Preflight => woken.preflight = true,
+                Source::Errand => woken.errand = true,
             }
         }
         woken
@@ -233,6 +244,9 @@ impl Supervisor {
         }
         if let Some(preflight) = self.change.as_ref().and_then(Change::preflight) {
             sources.push((Source::Preflight, preflight.as_fd(), PollFlags::POLLIN));
+        }
+        if let Some(errand) = self.key_work.as_ref().and_then(KeyWork::errand) {
+            sources.push((Source::Errand, errand.as_fd(), PollFlags::POLLIN));
         }
         sources
     }

@@ -114,6 +114,7 @@ impl Supervisor {
             before: before.record(),
             after: after.record(),
             tickets: self.tickets.record(now),
+            keys: self.keys.record(),
             slots,
             merged: std::mem::take(&mut self.merged),
             own: self.recorder.snapshot(),

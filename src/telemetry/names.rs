@@ -46,6 +46,10 @@ metrics! {
     Counter ADMIN_REQUESTS = "hotline_admin_requests_total";
     /// Seconds since the worker's request runtime last beat.
     Gauge HEARTBEAT_AGE_SECONDS = "hotline_worker_heartbeat_age_seconds";
+    /// Acts with keys, by act and outcome: done, failed, refused.
+    Counter KEY_ACTS = "hotline_key_acts_total";
+    /// Seconds since the key over the keys was made; grows beyond `keys.kek_rotation_seconds` when it cannot be replaced.
+    Gauge KEK_AGE_SECONDS = "hotline_kek_age_seconds";
     /// Changes of the session ticket keys.
     Counter TICKET_KEY_ROTATIONS = "hotline_ticket_key_rotations_total";
 
@@ -161,12 +165,18 @@ metrics! {
     Histogram JOB_SECONDS = "hotline_job_seconds";
     /// Seconds of audio transcribed.
     Counter AUDIO_SECONDS = "hotline_audio_seconds_total";
+    /// Values sealed anew because the version of their key is a former one.
+    Counter RESEALED = "hotline_resealed_total";
+    /// Values under a former version that do not open; they keep that version from being destroyed.
+    Counter RESEAL_REFUSED = "hotline_reseal_refused_total";
+    /// Values under a former version when last counted, by class of key.
+    Gauge RESEAL_LEFT = "hotline_reseal_left";
     /// 1 while the speech model is loaded.
     Gauge MODEL_READY = "hotline_model_ready";
 }
 
 /// Gauges of something that all workers look at. They are not added while one worker follows another.
-pub const STATES: &[&str] = &[JOBS, MODEL_READY, WORKER_UP, HEARTBEAT_AGE_SECONDS];
+pub const STATES: &[&str] = &[JOBS, MODEL_READY, RESEAL_LEFT, WORKER_UP, HEARTBEAT_AGE_SECONDS];
 
 #[cfg(test)]
 mod tests {

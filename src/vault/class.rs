@@ -35,4 +35,35 @@ impl KeyClass {
         Self::Token,
         Self::LogSigning,
     ];
+
+    /// As the keyring and the command line call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Audit => "audit",
+            Self::Cache => "cache",
+            Self::Case => "case",
+            Self::Call => "call",
+            Self::BlindIndex => "blind-index",
+            Self::Person => "person",
+            Self::Token => "token",
+            Self::LogSigning => "log-signing",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_called_what_the_keyring_calls_it() {
+        for class in KeyClass::ALL {
+            assert_eq!(serde_json::to_value(class).unwrap(), class.name());
+            assert_eq!(KeyClass::named(class.name()), Some(class));
+        }
+    }
 }

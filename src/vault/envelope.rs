@@ -20,7 +20,10 @@ impl Header {
         if sealed.len() < OVERHEAD_BYTES {
             return Err(VaultError::Malformed);
         }
-        let [format, number, low, high] = *sealed.first_chunk::<HEADER_BYTES>().ok_or(VaultError::Malformed)?;
+        Self::of(*sealed.first_chunk().ok_or(VaultError::Malformed)?)
+    }
+
+    pub(super) fn of([format, number, low, high]: [u8; HEADER_BYTES]) -> Result<Self, VaultError> {
         let class = KeyClass::ALL.into_iter().find(|class| class_number(*class) == number);
         match class {
             Some(class) if format == FORMAT => Ok(Self { class, key_version: u16::from_le_bytes([low, high]) }),
@@ -28,7 +31,7 @@ impl Header {
         }
     }
 
-    fn bytes(self) -> [u8; HEADER_BYTES] {
+    pub(super) fn bytes(self) -> [u8; HEADER_BYTES] {
         let [low, high] = self.key_version.to_le_bytes();
         [FORMAT, class_number(self.class), low, high]
     }
@@ -83,7 +86,7 @@ fn gcm(key: &[u8; 32]) -> LessSafeKey {
 }
 
 pub(super) const FORMAT: u8 = 1;
-const HEADER_BYTES: usize = 4;
+pub(super) const HEADER_BYTES: usize = 4;
 const PLAIN_AT: usize = HEADER_BYTES + NONCE_LEN;
 const TAG_BYTES: usize = 16;
 const OVERHEAD_BYTES: usize = PLAIN_AT + TAG_BYTES;

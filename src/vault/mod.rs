@@ -6,9 +6,24 @@
 //! which only the supervisor reads.
 mod aad;
 mod class;
+mod credential_kek;
+mod data_keys;
 mod envelope;
+mod file_keks;
+mod kek_rotation;
 mod keyring;
+mod listing;
+mod pkcs11_kek;
+mod private_file;
 mod provider;
+mod providers;
+mod rotation;
+mod soft_kek;
+mod state;
+mod stored;
+#[cfg(test)]
+mod testing;
+mod token;
 
 use std::collections::BTreeMap;
 
@@ -17,9 +32,12 @@ use zeroize::Zeroizing;
 
 pub use aad::Aad;
 pub use class::KeyClass;
+pub use data_keys::DataKeys;
 pub use keyring::{Keyring, KeyringError};
-pub(crate) use provider::write_private;
-pub use provider::{FileKek, KeyProvider, ProviderError};
+pub use listing::{ListedKek, ListedKey, Listing};
+pub(crate) use private_file::write_private;
+pub use provider::ProviderError;
+pub use state::KeyState;
 
 pub use crate::wire::KeyBytes;
 
@@ -48,12 +66,11 @@ pub enum VaultError {
 }
 
 impl Vault {
-    /// Takes the keys of each class. The highest version seals; all of them open.
+    /// Takes the keys of each class. The first seals; all of them open.
     pub fn new(keys: impl IntoIterator<Item = (KeyClass, Vec<KeyBytes>)>) -> Self {
         let mut classes = BTreeMap::new();
         for (class, versions) in keys {
-            let mut versions: Vec<_> = versions.into_iter().map(DataKey::new).collect();
-            versions.sort_by_key(|key| std::cmp::Reverse(key.secret.version));
+            let versions: Vec<_> = versions.into_iter().map(DataKey::new).collect();
             if !versions.is_empty() {
                 classes.insert(class, versions);
             }
@@ -63,7 +80,7 @@ impl Vault {
 
     /// Seals a value for the place `aad` names.
     pub fn seal(&self, class: KeyClass, aad: &Aad<'_>, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
-        let key = self.newest(class)?;
+        let key = self.sealing(class)?;
         let header = envelope::Header { class, key_version: key.secret.version };
         envelope::seal(&key.object_key(class, aad), header, aad, plain)
     }
@@ -83,25 +100,36 @@ impl Vault {
         envelope::open(&key.object_key(class, aad), header, aad, sealed)
     }
 
+    /// What every value begins with that is sealed for this class now.
+    pub fn head(&self, class: KeyClass) -> Result<[u8; envelope::HEADER_BYTES], VaultError> {
+        Ok(envelope::Header { class, key_version: self.sealing(class)?.secret.version }.bytes())
+    }
+
+    /// Class and key version of a value that begins so; nothing if we did not seal it.
+    pub fn sealed_under(head: &[u8; envelope::HEADER_BYTES]) -> Option<(KeyClass, u16)> {
+        let header = envelope::Header::of(*head).ok()?;
+        Some((header.class, header.key_version))
+    }
+
     /// A digest that finds equal values without telling them. `domain` keeps the names of staff and
-    /// of callers from matching each other. Follows the newest key: after a rotation of
-    /// [`KeyClass::BlindIndex`] the indexes are built again.
+    /// of callers from matching each other. The key of [`KeyClass::BlindIndex`]
+    /// is never rotated: names could not be found and passwords not be checked any more.
     ///
     /// # Panics
     /// If this process was not given the blind-index key; every role that has a store is.
     pub fn blind_index(&self, domain: &str, value: &str) -> [u8; 32] {
-        let key = self.newest(KeyClass::BlindIndex).expect("a role with a store is given the blind-index key");
+        let key = self.sealing(KeyClass::BlindIndex).expect("a role with a store is given the blind-index key");
         let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &key.secret.bytes));
         context.update(&aad::length_prefixed([b"hotline-blind-index-v1", domain.as_bytes(), value.as_bytes()]));
         context.sign().as_ref().try_into().expect("HMAC-SHA256 gives 32 bytes")
     }
 
-    /// The versions of the key that signs session tokens, newest first; empty where the role has none.
+    /// The versions of the key that signs session tokens, the one that signs first; empty where the role has none.
     pub fn token_key(&self) -> Vec<&KeyBytes> {
         self.classes.get(&KeyClass::Token).into_iter().flatten().map(|key| &key.secret).collect()
     }
 
-    fn newest(&self, class: KeyClass) -> Result<&DataKey, VaultError> {
+    fn sealing(&self, class: KeyClass) -> Result<&DataKey, VaultError> {
         self.classes.get(&class).and_then(|versions| versions.first()).ok_or(VaultError::NoKey { class })
     }
 }

@@ -36,9 +36,9 @@ fn a_value_opens_nowhere_but_in_its_place() {
 }
 
 #[test]
-fn older_keys_open_and_the_newest_seals() {
+fn all_keys_open_and_the_first_seals() {
     let old = Vault::new([(KeyClass::Case, vec![key(1)])]);
-    let both = Vault::new([(KeyClass::Case, vec![key(1), key(2)])]);
+    let both = Vault::new([(KeyClass::Case, vec![key(2), key(1)])]);
     let sealed = old.seal(KeyClass::Case, &PLACE, b"x").unwrap();
     assert_eq!(&*both.open(KeyClass::Case, &PLACE, &sealed).unwrap(), b"x");
     let sealed = both.seal(KeyClass::Case, &PLACE, b"x").unwrap();
@@ -48,9 +48,9 @@ fn older_keys_open_and_the_newest_seals() {
 }
 
 #[test]
-fn token_keys_come_newest_first() {
-    let vault = Vault::new([(KeyClass::Token, vec![key(1), key(3), key(2)])]);
-    assert_eq!(vault.token_key().iter().map(|key| key.version).collect::<Vec<_>>(), [3, 2, 1]);
+fn token_keys_come_in_the_order_they_were_given() {
+    let vault = Vault::new([(KeyClass::Token, vec![key(2), key(3), key(1)])]);
+    assert_eq!(vault.token_key().iter().map(|key| key.version).collect::<Vec<_>>(), [2, 3, 1]);
     assert!(Vault::new([(KeyClass::Token, vec![])]).token_key().is_empty());
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::audit::Event;
 use crate::config::Config;
 use crate::telemetry::Snapshot;
 use crate::tickets::TicketKeys;
@@ -71,6 +72,8 @@ pub enum FromWorker {
     Publish(LiveEvent),
     /// Answer to `ToWorker::Admin`.
     AdminReply { request_id: u64, reply: AdminReply },
+    /// Answer to `ToWorker::Duty`; what was wrong is fit to be shown.
+    DutyDone { request_id: u64, outcome: Result<DutyOutcome, String> },
     /// Answer to `ToWorker::ReloadCertificate`: what was wrong, if anything.
     CertificateReloaded { refused: Option<String> },
     /// Why this worker leaves without having served; fit to be shown to an operator.
@@ -108,6 +111,8 @@ pub enum ToWorker {
     Live(LiveEvent),
     /// A request from the admin socket that needs the store.
     Admin { request_id: u64, call: AdminCall },
+    /// To an API worker: something the supervisor itself cannot do, having neither log nor store.
+    Duty { request_id: u64, duty: Duty },
     /// Accept on the listeners of these slots and no others.
     Listen { slots: Vec<u16> },
     /// Read certificate and key again; connections that are open stay as they are.
@@ -192,6 +197,30 @@ pub struct PersonLine {
     pub must_change_password: bool,
 }
 
+/// What the supervisor needs a worker for.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum Duty {
+    /// Puts an act of the supervisor on record; the answer comes when it is on disk.
+    Record(Box<Event>),
+    /// Tells under which versions of the data keys anything is sealed.
+    CountSealed,
+}
+
+/// Answers to `Duty`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum DutyOutcome {
+    Recorded,
+    Sealed(Vec<SealedCount>),
+}
+
+/// How much is sealed under a version of a data key: columns of rows, and recordings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedCount {
+    pub class: KeyClass,
+    pub version: u16,
+    pub count: u64,
+}
+
 /// Answers to `AdminCall`.
 #[derive(Clone, Serialize, Deserialize)]
 pub enum AdminReply {
@@ -218,7 +247,7 @@ pub enum ToScribe {
     /// build follows another they may be of two). `source` is `<role>-<index>@<boot_id>.<generation>`.
     Open { wire_version: u16, common_ground: u64, source: String },
     /// Events with consecutive numbers; the first is `first_number`. Numbers start at 1 for a source.
-    Append { first_number: u64, events: Vec<crate::audit::Event> },
+    Append { first_number: u64, events: Vec<Event> },
 }
 
 /// From the scribe to a worker.

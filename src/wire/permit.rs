@@ -15,6 +15,7 @@ pub enum Kind {
     CannotStart,
     CertificateReloaded,
     Drained,
+    DutyDone,
     Hello,
     Metrics,
     Publish,
@@ -121,6 +122,7 @@ impl Kind {
             FromWorker::CannotStart { .. } => Self::CannotStart,
             FromWorker::CertificateReloaded { .. } => Self::CertificateReloaded,
             FromWorker::Drained => Self::Drained,
+            FromWorker::DutyDone { .. } => Self::DutyDone,
             FromWorker::Hello { .. } => Self::Hello,
             FromWorker::Metrics { .. } => Self::Metrics,
             FromWorker::Publish(_) => Self::Publish,
@@ -155,6 +157,7 @@ const PERMITTED: &[(Stage, Kind, Times)] = &[
     (Stage::Serving, Kind::Publish, Times::PerMinute(240_000)),
     (Stage::Serving, Kind::AdminReply, Times::PerMinute(6_000)),
     (Stage::Serving, Kind::CertificateReloaded, Times::PerMinute(600)),
+    (Stage::Serving, Kind::DutyDone, Times::PerMinute(600)),
     (Stage::Serving, Kind::Drained, Times::Once),
 ];
 

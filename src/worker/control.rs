@@ -12,7 +12,9 @@ use crate::lifecycle::ExitCode;
 use crate::telemetry::{Recorder, names};
 use crate::tickets::TicketKeys;
 use crate::vault::KeyClass;
-use crate::wire::{self, AdminCall, AdminReply, Confinement, FrameError, FromWorker, KeyBytes, LiveEvent, ToWorker};
+use crate::wire::{
+    self, AdminCall, AdminReply, Confinement, Duty, DutyOutcome, FrameError, FromWorker, KeyBytes, LiveEvent, ToWorker,
+};
 
 /// The control socket before the worker serves.
 pub struct Control {
@@ -34,6 +36,11 @@ pub enum Incoming {
     Admin {
         request_id: u64,
         call: AdminCall,
+    },
+    /// Something that only a worker with log and store can do.
+    Duty {
+        request_id: u64,
+        duty: Duty,
     },
     /// Accept on the listeners of these slots and no others.
     Listen {
@@ -154,6 +161,10 @@ impl ControlSender {
         self.send(FromWorker::AdminReply { request_id, reply });
     }
 
+    pub fn duty_done(&self, request_id: u64, outcome: Result<DutyOutcome, String>) {
+        self.send(FromWorker::DutyDone { request_id, outcome });
+    }
+
     pub fn certificate_reloaded(&self, refused: Option<String>) {
         self.send(FromWorker::CertificateReloaded { refused });
     }
@@ -202,6 +213,7 @@ fn read_all(mut control: Control, answers: &ControlSender, mut on: impl FnMut(In
             Ok(Some(ToWorker::Live(event))) => on(Incoming::Live(event)),
             Ok(Some(ToWorker::TicketKeys(keys))) => on(Incoming::TicketKeys(keys)),
             Ok(Some(ToWorker::Admin { request_id, call })) => on(Incoming::Admin { request_id, call }),
+            Ok(Some(ToWorker::Duty { request_id, duty })) => on(Incoming::Duty { request_id, duty }),
             Ok(Some(ToWorker::Listen { slots })) => on(Incoming::Listen { slots }),
             Ok(Some(ToWorker::ReloadCertificate)) => on(Incoming::ReloadCertificate),
             Ok(Some(ToWorker::Drain { deadline_ms, successor })) => on(Incoming::Drain { deadline_ms, successor }),

@@ -6,6 +6,7 @@ mod notify;
 mod program;
 mod service;
 mod systemd;
+mod token;
 mod wait;
 
 pub use http::{Answer, Client, Request, Tls};
@@ -14,6 +15,7 @@ pub use notify::ServiceManager;
 pub use program::Program;
 pub use service::{Hotline, Role, binaries, models, repository, sample_call, signal};
 pub use systemd::Machine;
+pub use token::{PIN as TOKEN_PIN, SoftToken};
 pub use wait::{patience, until};
 
 /// Waits for a condition; fails with the condition's text when patience ends.

@@ -67,7 +67,7 @@ pub(super) enum AuditCommand {
 
 pub(super) fn run(config: &Config, command: &AuditCommand, json: bool) -> anyhow::Result<Code> {
     let folder = config.paths.audit_dir();
-    let keys = keys_if_allowed(&config.paths.state_dir);
+    let keys = keys_if_allowed(config);
     match command {
         AuditCommand::Verify { keys: given } => verify(config, keys.as_ref(), given, json),
         AuditCommand::Export(arguments) => export::run(config, arguments),
@@ -142,8 +142,8 @@ fn row(record: &Value) -> Vec<String> {
 }
 
 /// The keyring is for its owner's eyes; whoever cannot read it gets sealed details.
-fn keys_if_allowed(state_dir: &Path) -> Option<AuditKeys> {
-    let keyring = Keyring::open(state_dir).ok()?;
+fn keys_if_allowed(config: &Config) -> Option<AuditKeys> {
+    let keyring = Keyring::open(&config.paths.state_dir, &config.keys).ok()?;
     AuditKeys::new(keyring.unwrap(KeyClass::Audit).ok()?)
 }
 
@@ -163,6 +163,9 @@ mod tests {
 
     #[test]
     fn without_a_keyring_details_stay_sealed() {
-        assert!(keys_if_allowed(tempfile::tempdir().unwrap().path()).is_none());
+        let state = tempfile::tempdir().unwrap();
+        let mut config = Config::load(hotline::config::LoadFrom::text("")).unwrap();
+        config.paths.state_dir = state.path().to_owned();
+        assert!(keys_if_allowed(&config).is_none());
     }
 }

@@ -15,7 +15,8 @@ use super::print;
 
 /// The public keys of this log, the one that signs now first; empty where the keyring is not ours to read.
 pub(super) fn keys(config: &Config) -> Vec<Verifier> {
-    let secrets = Keyring::open(&config.paths.state_dir).and_then(|keyring| keyring.unwrap(KeyClass::LogSigning));
+    let secrets =
+        Keyring::open(&config.paths.state_dir, &config.keys).and_then(|keyring| keyring.unwrap(KeyClass::LogSigning));
     let signers = secrets.unwrap_or_default().into_iter();
     let signers = signers.filter_map(|key| Signer::new(&config.audit.origin, &key.bytes));
     signers.map(|signer| signer.verifier().clone()).collect()

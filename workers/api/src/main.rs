@@ -15,6 +15,8 @@ mod busy;
 mod cache;
 /// From accept to farewell.
 mod connection;
+/// What the supervisor needs a worker for.
+mod duties;
 /// Identity, limits, origin, headers: what every request passes.
 mod gate;
 /// Whether everything an answer needs is there.

@@ -19,6 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::app::{App, Parts, Shared};
 use crate::busy::Busy;
 use crate::connection::{Doors, accept_until_drained};
+use crate::duties;
 use crate::gate::{Tokens, lives};
 use crate::live::Farewell;
 use crate::routes;
@@ -168,6 +169,10 @@ impl Orders {
                         };
                         sender.admin_reply(request_id, reply);
                     });
+                }
+                Incoming::Duty { request_id, duty } => {
+                    let (app, sender) = (Arc::clone(&self.app), self.sender.clone());
+                    tokio::spawn(async move { sender.duty_done(request_id, duties::perform(&app, duty).await) });
                 }
                 Incoming::Listen { slots } => drop(self.listen.send_replace(slots)),
                 Incoming::ReloadCertificate => self.reload_certificate(),

@@ -18,6 +18,8 @@ pub mod people;
 pub mod policy;
 /// Threads for what would hold up an event loop.
 mod pool;
+/// What is sealed under which key, and sealing it anew.
+pub mod sealed;
 /// What a token names.
 pub mod sessions;
 /// Where everything is kept.
@@ -46,6 +48,7 @@ pub struct Domain {
     pub sessions: sessions::Sessions,
     pub cases: cases::Cases,
     pub calls: calls::Calls,
+    pub sealed: sealed::Sealed,
     store: Sqlite,
 }
 
@@ -57,11 +60,19 @@ impl Domain {
         let sqlite = Sqlite::open(&folder.join("hotline.db"), &config.store)?;
         let store: Arc<dyn store::Store> = Arc::new(sqlite.clone());
         let jurisdiction = config.triage.jurisdiction.clone();
+        let calls = calls::Calls::open(
+            Arc::clone(&store),
+            Arc::clone(&vault),
+            &config.paths.state_dir,
+            jurisdiction.clone(),
+            config.speech.clone(),
+        )?;
         Ok(Self {
             people: people::People::new(Arc::clone(&store), Arc::clone(&vault), &config.passwords)?,
             sessions: sessions::Sessions::new(Arc::clone(&store), config.sessions.clone()),
-            cases: cases::Cases::new(Arc::clone(&store), Arc::clone(&vault), jurisdiction.clone()),
-            calls: calls::Calls::open(store, vault, &config.paths.state_dir, jurisdiction, config.speech.clone())?,
+            cases: cases::Cases::new(Arc::clone(&store), Arc::clone(&vault), jurisdiction),
+            sealed: sealed::Sealed::new(Arc::new(sqlite.clone()), vault, calls.clone()),
+            calls,
             store: sqlite,
         })
     }

@@ -1,7 +1,7 @@
 //! The worker's life: keys, rooms, Ready; then beat, lease, work, until the drain.
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hotline::audit::AuditClient;
 use hotline::board::{Board, WorkerPhase};
@@ -22,6 +22,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::job::Ended;
 use super::models::Models;
+use super::reseal::Reseal;
 use super::{first_administrator, job};
 
 /// Everything a job needs.
@@ -127,6 +128,7 @@ pub(super) async fn serve(rooms: &Arc<Rooms>, mut leaving: watch::Receiver<Optio
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut working: Option<JoinHandle<Ended>> = None;
+    let mut reseal = Reseal::new();
     let mut count = 0u64;
     loop {
         tokio::select! {
@@ -160,8 +162,11 @@ pub(super) async fn serve(rooms: &Arc<Rooms>, mut leaving: watch::Receiver<Optio
             look_after(rooms).await;
         }
         // What one worker does for all.
-        if rooms.slot.index == 0 && count.is_multiple_of(UPKEEP_TICKS) {
-            tidy_up(&rooms.domain).await;
+        if rooms.slot.index == 0 {
+            reseal.turn(&rooms.domain.sealed, Instant::now()).await;
+            if count.is_multiple_of(UPKEEP_TICKS) {
+                tidy_up(&rooms.domain).await;
+            }
         }
         count += 1;
     }

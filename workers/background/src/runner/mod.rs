@@ -8,6 +8,7 @@ mod first_administrator;
 mod job;
 mod life;
 mod models;
+mod reseal;
 mod stop;
 #[cfg(test)]
 mod testing;

@@ -22,7 +22,8 @@ use crate::cases::{self, Case, Classification};
 use crate::once::Once;
 use crate::policy::{Actor, Permissions};
 use crate::store::{
-    CallFailure, CallProgress, CallRow, CallState, Finished, Inserted, JobCounts, JobRow, Lease, Store, StoreError,
+    CallFailure, CallProgress, CallRow, CallState, Finished, Head, Inserted, JobCounts, JobRow, Lease, Store,
+    StoreError,
 };
 use recordings::{Aged, Recordings};
 
@@ -167,6 +168,14 @@ impl Calls {
         let known = self.store.calls_among(ids).await?;
         let is_stray = |stray: &Aged| stray.call.is_none_or(|call| !known.contains(&call));
         self.recordings.discard(strays.into_iter().filter(is_stray).collect()).await
+    }
+
+    pub(crate) async fn recording_heads(&self, folder: u8) -> Result<Vec<Head>, StoreError> {
+        self.recordings.heads(folder).await
+    }
+
+    pub(crate) async fn reseal_recordings(&self, folder: u8, files_max: u32) -> Result<(u64, u64), StoreError> {
+        self.recordings.reseal(folder, files_max).await
     }
 
     pub async fn counts(&self) -> Result<JobCounts, StoreError> {

@@ -3,7 +3,7 @@
 //! A file is written under another name, synced, renamed, and its folder synced, before the row that
 //! names it is committed. What a crash leaves behind in between is a file that no row names.
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::store::StoreError;
+use crate::store::{Head, StoreError};
 
 /// The folder of recordings.
 #[derive(Clone)]
@@ -82,6 +82,42 @@ impl Recordings {
         .await
     }
 
+    /// The first bytes of each recording in one of the folders.
+    pub(super) async fn heads(&self, folder: u8) -> Result<Vec<Head>, StoreError> {
+        let folder = self.folder.join(format!("{folder:02x}"));
+        on_thread(move || recordings_in(&folder)?.iter().map(|(_, path)| Ok(head_of(path)?)).collect()).await
+    }
+
+    /// Seals a few recordings of a folder anew that are under another version; tells how many, and how many do not open.
+    pub(super) async fn reseal(&self, folder: u8, files_max: u32) -> Result<(u64, u64), StoreError> {
+        let (this, folder) = (self.clone(), self.folder.join(format!("{folder:02x}")));
+        on_thread(move || {
+            let (mut resealed, mut refused) = (0, 0);
+            let newest = this.vault.head(KeyClass::Call)?;
+            for (call, path) in recordings_in(&folder)? {
+                if resealed == u64::from(files_max) {
+                    break;
+                }
+                if head_of(&path)? == newest {
+                    continue;
+                }
+                match this.read(call) {
+                    Ok(audio) => {
+                        let sealed = this.vault.seal(KeyClass::Call, &place(&call.to_string()), &audio)?;
+                        write_whole(&path, &sealed)?;
+                        resealed += 1;
+                    }
+                    Err(error) => {
+                        tracing::error!(%call, %error, "a recording does not open");
+                        refused += 1;
+                    }
+                }
+            }
+            Ok((resealed, refused))
+        })
+        .await
+    }
+
     fn path(&self, call: Uuid) -> PathBuf {
         // The last byte of a time-ordered id is random, so files spread over 256 folders.
         let name = call.to_string();
@@ -117,6 +153,22 @@ fn aged_in(folder: &Path, aged_ms: u64) -> io::Result<Vec<Aged>> {
         }
     }
     Ok(aged)
+}
+
+fn recordings_in(folder: &Path) -> io::Result<Vec<(Uuid, PathBuf)>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let named = |path: PathBuf| Some((Uuid::parse_str(path.file_name()?.to_str()?).ok()?, path));
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    Ok(paths.into_iter().filter_map(named).collect())
+}
+
+fn head_of(path: &Path) -> io::Result<Head> {
+    let mut head = Head::default();
+    File::open(path)?.read_exact(&mut head)?;
+    Ok(head)
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {

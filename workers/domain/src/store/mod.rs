@@ -32,9 +32,26 @@ pub enum StoreError {
 }
 
 /// Everything the domain keeps.
-pub trait Store: People + Factors + Tries + Sessions + Cases + Calls + Jobs {}
+pub trait Store: People + Factors + Tries + Sessions + Cases + Calls + Jobs + SealedColumns {}
 
-impl<T: People + Factors + Tries + Sessions + Cases + Calls + Jobs> Store for T {}
+impl<T: People + Factors + Tries + Sessions + Cases + Calls + Jobs + SealedColumns> Store for T {}
+
+/// Sealed values by what they are sealed under, whatever they are.
+#[async_trait]
+pub trait SealedColumns: Send + Sync {
+    /// How many values begin with which head.
+    async fn sealed_heads(&self, column: SealedColumn) -> Result<Vec<(Head, u64)>, StoreError>;
+    /// Values that begin with another head, in the order of their rows, after that one.
+    async fn sealed_otherwise(
+        &self,
+        column: SealedColumn,
+        head: Head,
+        after: Option<SealedCell>,
+        limit: u32,
+    ) -> Result<Vec<SealedCell>, StoreError>;
+    /// Exchanges values that are still what they were; tells how many.
+    async fn reseal(&self, column: SealedColumn, cells: Vec<(SealedCell, Vec<u8>)>) -> Result<u64, StoreError>;
+}
 
 #[async_trait]
 pub trait People: Send + Sync {

@@ -325,3 +325,25 @@ impl CallState {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 }
+
+/// Where sealed values are: names of our own schema, and what the version in a value's place is.
+#[derive(Clone, Copy, Debug)]
+pub struct SealedColumn {
+    pub table: &'static str,
+    /// The column that says whose it is.
+    pub id: &'static str,
+    pub column: &'static str,
+    /// A column, or a number.
+    pub version: &'static str,
+}
+
+/// A sealed value and whose it is.
+#[derive(Clone, Debug)]
+pub struct SealedCell {
+    pub id: Uuid,
+    pub version: u32,
+    pub sealed: Vec<u8>,
+}
+
+/// The first bytes of a sealed value.
+pub type Head = [u8; 4];

@@ -7,6 +7,7 @@ mod migrate;
 mod once;
 mod people;
 mod readers;
+mod sealed;
 mod sessions;
 #[cfg(test)]
 mod tests;
