@@ -62,6 +62,21 @@ fn staff_set_a_second_factor_up_before_anything_else() {
 }
 
 #[test]
+fn a_reload_that_asks_for_a_second_factor_holds_for_sessions_that_are_there() {
+    let hotline = Hotline::start("");
+    let admin = admin(&hotline);
+    (0..6).for_each(|_| drop(admin.get("/api/v1/cases").expect(200)));
+    hotline.configure(REQUIRED);
+    let reload = hotline.command(&["reload"]);
+    assert!(reload.status.success(), "{}", String::from_utf8_lossy(&reload.stderr));
+    for _ in 0..6 {
+        assert_eq!(admin.get("/api/v1/cases").expect(403).json()["code"], "mfa-enrolment-required");
+    }
+    enrol(&admin);
+    (0..6).for_each(|_| drop(admin.get("/api/v1/cases").expect(200)));
+}
+
+#[test]
 fn a_code_is_taken_once_whichever_worker_is_asked_and_over_a_restart() {
     let hotline = Hotline::start(REQUIRED);
     let (secret, recovery) = enrol(&admin(&hotline));

@@ -88,7 +88,11 @@ pub(crate) async fn login(
     let is_in = match (person.has_factor, code) {
         (true, None) => return challenge(&app, &visit, &person).await,
         // Which half was wrong is not told, and neither is that it cannot be tried any more.
-        (true, Some(code)) => matches!(guard::take_code(&app, &visit, &person, &code).await, Ok(true)),
+        (true, Some(code)) => match guard::take_code(&app, &visit, &person, &code).await {
+            Ok(is_right) => is_right,
+            Err(problem) if problem.status == StatusCode::TOO_MANY_REQUESTS => false,
+            Err(problem) => return Err(problem),
+        },
         // The right password alone is no way in where it may have been guessed.
         (false, _) => !is_guarded,
     };
