@@ -189,6 +189,19 @@ mod tests {
     }
 
     #[test]
+    fn everybody_is_listed_once_page_by_page() {
+        let (domain, _folder) = domain();
+        administrator(&domain);
+        for name in ["ana", "bob"] {
+            block_on(domain.people.invite(name, &[Role::Intake])).unwrap().unwrap();
+        }
+        let names = |page: &[Person]| page.iter().map(|person| person.name.clone()).collect::<Vec<_>>();
+        let first = block_on(domain.people.list(None, 2)).unwrap();
+        let rest = block_on(domain.people.list(Some(first[1].id), 2)).unwrap();
+        assert_eq!((names(&first), names(&rest)), (vec!["admin".into(), "ana".into()], vec!["bob".into()]));
+    }
+
+    #[test]
     fn a_short_password_must_grow_when_its_factor_goes() {
         let (domain, _folder) = domain();
         administrator(&domain);
