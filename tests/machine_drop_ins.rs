@@ -9,8 +9,8 @@ fn every_drop_in_leaves_a_service_that_serves() {
     let Some(machine) = Machine::boot() else { return };
     for entry in fs::read_dir(machine.path("/usr/share/doc/hotline/drop-ins")).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
-        // The first administrator's password has a test of its own: it is read on a first start only.
-        if name == "admin-password.conf" {
+        // These need a secret and have a test of their own.
+        if ["admin-password.conf", "kek-credential.conf"].contains(&name.as_str()) {
             continue;
         }
         machine.drop_in(SERVICE, &name, &fs::read_to_string(entry.path()).unwrap());
@@ -31,6 +31,29 @@ fn the_first_administrator_has_the_password_that_was_given() {
     machine.must(&["systemctl", "start", SERVICE]);
     let login = serde_json::json!({ "username": "admin", "password": "correct horse battery staple" });
     machine.inside(|| machine.client().post_json("/api/v1/auth/login", &login).expect(200));
+}
+
+#[test]
+fn the_key_over_the_keys_is_unsealed_by_the_service_manager() {
+    let Some(machine) = Machine::boot() else { return };
+    // This machine has neither a TPM nor a disk of its own to seal with; what is handed over is the same.
+    let drop_in = offered(&machine, "kek-credential.conf").replace("LoadCredentialEncrypted=", "LoadCredential=");
+    let make = |byte: u8| fs::write(machine.path("/etc/credstore/hotline.kek"), [byte; 32]).unwrap();
+    machine.must(&["systemctl", "start", SERVICE]);
+    assert!(machine.path("/var/lib/hotline/keys/kek-0001.key").exists());
+    make(1);
+    machine.drop_in(SERVICE, "kek-credential.conf", &drop_in);
+    machine.must(&["systemctl", "restart", SERVICE]);
+    machine.must(&["hotline", "health", "https://127.0.0.1:7000"]);
+    assert!(!machine.path("/var/lib/hotline/keys/kek-0001.key").exists(), "no key lies beside the data any more");
+    let list = machine.must(&["hotline", "keys", "list", "--config", "/etc/hotline/hotline.toml"]);
+    assert!(list.contains("credential:"), "{list}");
+    machine.must(&["systemctl", "reload", SERVICE]);
+    machine.must(&["systemctl", "restart", SERVICE]);
+    // Another key and not the one before: the service says so and is not started again and again.
+    make(2);
+    assert!(!machine.systemctl(&["restart", SERVICE]).status.success());
+    until("it has given up", || machine.property(SERVICE, "ExecMainStatus") == "78");
 }
 
 /// A drop-in, as it is installed for operators to copy.

@@ -196,6 +196,7 @@ mod tests {
     use std::io::Read;
     use std::os::unix::fs::MetadataExt;
     use std::path::PathBuf;
+    use std::time::{Duration, Instant};
 
     use nix::unistd::{dup2_stdin, pipe};
 
@@ -217,12 +218,19 @@ mod tests {
         while !fs::read_link(proc.join("exe")).unwrap().ends_with("cat") {
             std::thread::yield_now();
         }
-        let mut open: Vec<String> = fs::read_dir(proc.join("fd"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        open.sort();
-        assert_eq!(open, ["0", "1", "2", "3", "4"]);
+        let open = || {
+            let entries = fs::read_dir(proc.join("fd")).unwrap();
+            let mut open: Vec<String> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            open.sort();
+            open
+        };
+        // Its loader opens libraries, and closes them before the program waits for its input.
+        let patience = Instant::now() + Duration::from_secs(30);
+        while open().len() != 5 && Instant::now() < patience {
+            std::thread::yield_now();
+        }
+        assert_eq!(open(), ["0", "1", "2", "3", "4"]);
         let inode = |number: RawFd| fs::metadata(proc.join(format!("fd/{number}"))).unwrap().ino();
         assert_eq!(inode(CONTROL_FD), theirs.metadata().unwrap().ino());
         assert_eq!(inode(BOARD_FD), board.metadata().unwrap().ino());

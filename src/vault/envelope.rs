@@ -81,7 +81,7 @@ pub(super) fn class_number(class: KeyClass) -> u8 {
     }
 }
 
-fn gcm(key: &[u8; 32]) -> LessSafeKey {
+pub(super) fn gcm(key: &[u8; 32]) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).expect("AES-256 takes 32 bytes"))
 }
 

@@ -51,7 +51,7 @@ fn wherever_it_is_cut_off_the_keyring_opens_and_the_next_one_finishes() {
 }
 
 #[test]
-fn seven_years_of_days_leave_one_key_and_a_short_file() {
+fn forty_days_leave_one_key_and_a_short_file() {
     let ring = Ring::new();
     let before = ring.open().unwrap().data_keys().unwrap();
     let mut keyring = ring.open().unwrap();

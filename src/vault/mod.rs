@@ -4,6 +4,11 @@
 //! the one object and binds the ciphertext to the place it is kept at, so that a value copied to
 //! another row, column or version does not open. The keys themselves lie wrapped in the keyring,
 //! which only the supervisor reads.
+//!
+//! Nonces are random, so a key may seal 2^32 values and no more. No key comes near: an object's key is of one row, and
+//! is used once for each version of its few columns (a version is a `u32`, and all versions are kept); a cached answer's
+//! is of one person and path, whom `rate.authenticated` bounds; a key over the keys wraps each data key once. The audit
+//! log and TLS tickets count for themselves (`audit::AuditKeys`, `tickets::Sealer`).
 mod aad;
 mod class;
 mod credential_kek;
@@ -153,7 +158,7 @@ impl DataKey {
         Self { secret, extracted }
     }
 
-    /// The key of one object. Random nonces under a key that seals a handful of values can never meet.
+    /// The key of one object. Random nonces under a key that seals a handful of values never meet.
     fn object_key(&self, class: KeyClass, aad: &Aad<'_>) -> Zeroizing<[u8; 32]> {
         let info =
             aad::length_prefixed([&[envelope::class_number(class)][..], aad.table.as_bytes(), aad.row.as_bytes()]);

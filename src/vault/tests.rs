@@ -1,4 +1,5 @@
 //! A sealed value opens in its place, with its keys, and nowhere else.
+use aws_lc_rs::aead::{self, Nonce};
 use proptest::prelude::*;
 
 use super::*;
@@ -63,6 +64,64 @@ fn blind_indexes_match_within_their_domain_only() {
     assert_ne!(vault.blind_index("ab", "c"), vault.blind_index("a", "bc"));
     let other = Vault::new([(KeyClass::BlindIndex, vec![key(9)])]);
     assert_ne!(index, other.blind_index("staff", "ada"));
+}
+
+#[test]
+fn every_row_of_every_table_and_class_has_a_key_of_its_own() {
+    let key = DataKey::new(key(1));
+    let rows = [
+        PLACE,
+        Aad { row: "18", ..PLACE },
+        Aad { table: "calls", ..PLACE },
+        Aad { table: "case", row: "s17", ..PLACE },
+    ];
+    let places = KeyClass::ALL.into_iter().flat_map(|class| rows.map(|aad| (class, aad)));
+    let keys: std::collections::HashSet<[u8; 32]> = places.map(|(class, aad)| *key.object_key(class, &aad)).collect();
+    assert_eq!(keys.len(), KeyClass::ALL.len() * rows.len());
+    let other = DataKey::new(self::key(2));
+    assert!(!keys.contains(&*other.object_key(KeyClass::Case, &PLACE)), "a rotated key derives others");
+}
+
+/// Ten years under one version of the cache's key, by the shipped settings.
+#[test]
+fn nobody_can_have_so_many_answers_cached_that_random_nonces_meet() {
+    let config = crate::config::Config::load(crate::config::LoadFrom::text("")).unwrap();
+    let crate::config::Budget { requests, window_seconds } = config.rate.authenticated;
+    let ten_years = 10 * 365 * 86_400 * u64::from(requests) / u64::from(window_seconds);
+    assert!(ten_years < 1 << 32, "{ten_years}");
+}
+
+/// Project Wycheproof (C2SP), aes_gcm_test: every case of our key, nonce and tag lengths.
+#[test]
+fn the_cipher_passes_project_wycheproof() {
+    let set = wycheproof::aead::TestSet::load(wycheproof::aead::TestName::AesGcm).unwrap();
+    let ours = set
+        .test_groups
+        .into_iter()
+        .filter(|group| (group.key_size, group.nonce_size, group.tag_size) == (256, 96, 128));
+    let mut tried = 0;
+    for test in ours.flat_map(|group| group.tests) {
+        let key = envelope::gcm(test.key.as_slice().try_into().unwrap());
+        let nonce = || Nonce::try_assume_unique_for_key(&test.nonce).unwrap();
+        let mut sealed = [test.ct.as_slice(), &test.tag].concat();
+        let opened = key.open_in_place(nonce(), aead::Aad::from(&test.aad), &mut sealed);
+        match test.result {
+            wycheproof::TestResult::Invalid => assert!(opened.is_err(), "case {}", test.tc_id),
+            _ => {
+                assert_eq!(opened.unwrap(), test.pt.as_slice(), "case {}", test.tc_id);
+                let mut text = test.pt.to_vec();
+                let tag = key.seal_in_place_separate_tag(nonce(), aead::Aad::from(&test.aad), &mut text).unwrap();
+                assert_eq!(
+                    (text.as_slice(), tag.as_ref()),
+                    (test.ct.as_slice(), test.tag.as_slice()),
+                    "case {}",
+                    test.tc_id
+                );
+            }
+        }
+        tried += 1;
+    }
+    assert!(tried > 50, "{tried} cases");
 }
 
 proptest! {

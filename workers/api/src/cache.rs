@@ -208,13 +208,11 @@ impl Cache {
         plain.extend_from_slice(&u32::try_from(head.len()).ok()?.to_le_bytes());
         plain.extend_from_slice(&head);
         plain.extend_from_slice(&entry.body);
-        let column = column(owner);
-        self.vault.seal(KeyClass::Cache, &aad(owner, &column), &plain).ok()
+        self.vault.seal(KeyClass::Cache, &aad(&row(owner)), &plain).ok()
     }
 
     fn unseal(&self, owner: Owner<'_>, sealed: &[u8]) -> Option<Entry> {
-        let column = column(owner);
-        let plain = self.vault.open(KeyClass::Cache, &aad(owner, &column), sealed).ok()?;
+        let plain = self.vault.open(KeyClass::Cache, &aad(&row(owner)), sealed).ok()?;
         let (length, rest) = plain.split_at_checked(4)?;
         let length = u32::from_le_bytes(length.try_into().ok()?);
         let (head, body) = rest.split_at_checked(usize::try_from(length).ok()?)?;
@@ -233,12 +231,14 @@ fn key(owner: Owner<'_>) -> [u8; 32] {
     context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
-fn column(owner: Owner<'_>) -> String {
-    format!("{}/{}", owner.user.as_hyphenated(), owner.epoch)
+/// Who and what together: each has a key of its own, under which no more answers are sealed than one person may ask for
+/// (`rate.authenticated`). A key for each path would seal everybody's and come to its end.
+fn row(owner: Owner<'_>) -> String {
+    format!("{}/{} {}", owner.user.as_hyphenated(), owner.epoch, owner.path)
 }
 
-fn aad<'a>(owner: Owner<'a>, column: &'a str) -> Aad<'a> {
-    Aad { table: "cache", row: owner.path, column, version: 1 }
+fn aad(row: &str) -> Aad<'_> {
+    Aad { table: "cache", row, column: "answer", version: 1 }
 }
 
 #[cfg(test)]
