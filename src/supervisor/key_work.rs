@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hotline::audit::{Event as AuditEvent, EventType, Outcome, Severity};
-use hotline::lifecycle::clock;
+use hotline::lifecycle::{Generation, clock};
 use hotline::telemetry::names;
 use hotline::vault::KeyClass;
 use hotline::wire::{Duty, DutyOutcome, Role, SealedCount, ToWorker};
@@ -28,13 +28,20 @@ pub(super) struct KeyWork {
 
 enum Stage {
     /// A worker tells what is sealed under which version.
-    Counting { request_id: u64, until: Instant },
+    Counting(Asked),
     /// A worker puts the act on record.
-    Recording { request_id: u64, until: Instant },
+    Recording(Asked),
     /// A child does it.
     AtWork { act: Act, errand: Errand },
     /// Workers are replaced, one after the other.
     Rolling { after: Act, what: String },
+}
+
+/// Who is to answer, and by when. Nobody else's word counts.
+struct Asked {
+    of: Option<(usize, Generation)>,
+    request_id: u64,
+    until: Instant,
 }
 
 impl KeyWork {
@@ -45,8 +52,9 @@ impl KeyWork {
         }
     }
 
-    fn awaits(&self, of: u64) -> bool {
-        matches!(self.stage, Stage::Counting { request_id, .. } | Stage::Recording { request_id, .. } if request_id == of)
+    fn awaits(&self, from: (usize, Generation), id: u64) -> bool {
+        let (Stage::Counting(asked) | Stage::Recording(asked)) = &self.stage else { return false };
+        (asked.of, asked.request_id) == (Some(from), id)
     }
 }
 
@@ -67,7 +75,7 @@ impl Supervisor {
         self.keys.tell_age();
         match self.key_work.as_ref().map(|work| &work.stage) {
             Some(Stage::AtWork { .. }) => self.hear_errand(now),
-            Some(Stage::Counting { until, .. } | Stage::Recording { until, .. }) if now >= *until => {
+            Some(Stage::Counting(asked) | Stage::Recording(asked)) if now >= asked.until => {
                 self.end_key_work(Err("the worker that was to do its part did not answer in time".to_owned()), now);
             }
             Some(_) => {}
@@ -86,12 +94,11 @@ impl Supervisor {
             count(task, "refused");
             return self.refuse(asked_by, reason);
         }
-        let (request_id, until) = (NOT_ASKED, now + DUTY_WITHIN);
-        self.key_work = Some(KeyWork { task, asked_by, actor, stage: Stage::Counting { request_id, until } });
+        let nobody = Asked { of: None, request_id: 0, until: now + DUTY_WITHIN };
+        self.key_work = Some(KeyWork { task, asked_by, actor, stage: Stage::Counting(nobody) });
         match task {
             KeysAsk::Sealed | KeysAsk::Destroy { class: KeyClass::Case | KeyClass::Call | KeyClass::Person, .. } => {
-                let stage = |request_id| Stage::Counting { request_id, until };
-                self.ask_duty(Duty::CountSealed, stage, now);
+                self.ask_duty(Duty::CountSealed, Stage::Counting, now);
             }
             _ => self.put_on_record(now),
         }
@@ -100,24 +107,26 @@ impl Supervisor {
     fn put_on_record(&mut self, now: Instant) {
         let Some(work) = &self.key_work else { return };
         let duty = Duty::Record(Box::new(event(work.task, &work.actor, Outcome::Allowed, String::new())));
-        self.ask_duty(duty, |request_id| Stage::Recording { request_id, until: now + DUTY_WITHIN }, now);
+        self.ask_duty(duty, Stage::Recording, now);
     }
 
     /// Asks any API worker that serves; without one the task ends here.
-    fn ask_duty(&mut self, duty: Duty, stage: impl FnOnce(u64) -> Stage, now: Instant) {
+    fn ask_duty(&mut self, duty: Duty, stage: impl FnOnce(Asked) -> Stage, now: Instant) {
         let request_id = self.next_duty_id();
-        if !self.send_duty(request_id, duty) {
+        let of = self.send_duty(request_id, duty);
+        if of.is_none() {
             return self.end_key_work(Err("no API worker is serving; try again".to_owned()), now);
         }
         if let Some(work) = &mut self.key_work {
-            work.stage = stage(request_id);
+            work.stage = stage(Asked { of, request_id, until: now + DUTY_WITHIN });
         }
     }
 
-    fn send_duty(&mut self, request_id: u64, duty: Duty) -> bool {
-        let mut api = self.slots.iter_mut().filter(|slot| slot.role == Role::Api);
-        api.find_map(|slot| slot.server())
-            .is_some_and(|process| process.link.send(&ToWorker::Duty { request_id, duty }))
+    /// Tells who was asked.
+    fn send_duty(&mut self, request_id: u64, duty: Duty) -> Option<(usize, Generation)> {
+        let mut api = self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.role == Role::Api);
+        let (index, process) = api.find_map(|(index, slot)| Some((index, slot.server()?)))?;
+        process.link.send(&ToWorker::Duty { request_id, duty }).then_some((index, process.generation))
     }
 
     fn next_duty_id(&mut self) -> u64 {
@@ -126,8 +135,14 @@ impl Supervisor {
     }
 
     /// A worker has done its part, or says why not.
-    pub(super) fn on_duty_done(&mut self, request_id: u64, outcome: Result<DutyOutcome, String>, now: Instant) {
-        let Some(work) = self.key_work.as_ref().filter(|work| work.awaits(request_id)) else { return };
+    pub(super) fn on_duty_done(
+        &mut self,
+        from: (usize, Generation),
+        request_id: u64,
+        outcome: Result<DutyOutcome, String>,
+        now: Instant,
+    ) {
+        let Some(work) = self.key_work.as_ref().filter(|work| work.awaits(from, request_id)) else { return };
         match (work.task, outcome) {
             (_, Err(reason)) => self.end_key_work(Err(reason), now),
             (KeysAsk::Sealed, Ok(DutyOutcome::Sealed(counts))) => {
@@ -294,7 +309,5 @@ fn count(task: KeysAsk, outcome: &'static str) {
     metrics::counter!(names::KEY_ACTS, "act" => name(task), "outcome" => outcome).increment(1);
 }
 
-/// Before a worker is asked; ids begin at 1.
-const NOT_ASKED: u64 = 0;
 /// For a record on disk, or a look at every row.
 const DUTY_WITHIN: Duration = Duration::from_secs(30);

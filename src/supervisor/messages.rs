@@ -61,7 +61,7 @@ impl Supervisor {
             }
             FromWorker::Publish(event) => self.forward((index, of), &event),
             FromWorker::AdminReply { request_id, reply } => self.on_reply(request_id, reply),
-            FromWorker::DutyDone { request_id, outcome } => self.on_duty_done(request_id, outcome, now),
+            FromWorker::DutyDone { request_id, outcome } => self.on_duty_done((index, of), request_id, outcome, now),
             FromWorker::CertificateReloaded { refused } => self.on_certificate(index, of, refused),
             FromWorker::CannotStart { reason } => {
                 if let Some(process) = self.slots[index].process(of) {
