@@ -3,11 +3,13 @@
 //! It follows the log's files, so it can be behind and catch up, and what it makes can be made again from them. What it
 //! never does is sign a tree that does not continue the one it signed last: where the log contradicts a published
 //! head, it stops, and people have to look.
-use std::io;
+use std::cmp::Ordering;
+use std::fs::File;
+use std::io::{self, BufReader};
 use std::path::PathBuf;
 
 use super::record::Record;
-use super::segment::{LineError, Segment, segments};
+use super::segment::{LineError, Lines, Segment, segments};
 use crate::tlog::{self, Checkpoint, Edge, Hash, Signer, Store, StoreError, TILE_WIDTH, Tile, TileKind, Verifier};
 
 /// The follower of one log.
@@ -31,6 +33,9 @@ pub struct Publisher {
 struct Position {
     segment: Segment,
     offset: u64,
+    /// Open while one round reads on. What stands behind the durable records may still be written otherwise, so it
+    /// must not stay in a buffer.
+    lines: Option<Lines<BufReader<File>>>,
 }
 
 /// Why nothing is published.
@@ -97,12 +102,18 @@ impl Publisher {
     /// has come so far.
     pub fn follow(&mut self, durable_seq: u64) -> Result<bool, PublishError> {
         while self.edge.size() < durable_seq && self.owed.len() < OWED_TILES_MAX {
-            let Some(record) = self.next_record(self.edge.size() + 1)? else {
-                return Err(PublishError::Contradicted { seq: self.edge.size() + 1 });
-            };
-            self.take(&record)?;
+            let seq = self.edge.size() + 1;
+            let entry = self.next_entry(seq)?.ok_or(PublishError::Contradicted { seq })?;
+            self.take(seq, &entry)?;
         }
+        self.look_away();
         Ok(self.edge.size() >= durable_seq)
+    }
+
+    fn look_away(&mut self) {
+        if let Some(position) = &mut self.position {
+            position.lines = None;
+        }
     }
 
     /// Writes what is new and signs the head over it.
@@ -133,8 +144,7 @@ impl Publisher {
         self.edge.size() > self.published
     }
 
-    fn take(&mut self, record: &Record) -> Result<(), PublishError> {
-        let entry = record.entry();
+    fn take(&mut self, seq: u64, entry: &str) -> Result<(), PublishError> {
         self.bundle.extend(tlog::bundled(entry.as_bytes()));
         let full = self.edge.push(tlog::leaf(entry.as_bytes()));
         if !full.is_empty() {
@@ -143,9 +153,9 @@ impl Publisher {
             self.owed.push((tile, std::mem::take(&mut self.bundle)));
         }
         self.owed.extend(full.into_iter().map(|(tile, hashes)| (tile, hashes.as_flattened().to_vec())));
-        if let Some(head) = self.awaited.take_if(|head| head.size == record.seq) {
+        if let Some(head) = self.awaited.take_if(|head| head.size == seq) {
             if head.root != self.edge.root() {
-                return Err(PublishError::Contradicted { seq: record.seq });
+                return Err(PublishError::Contradicted { seq });
             }
             // Whoever holds that head may ask for what was open under it.
             self.owed.extend(self.open_tiles());
@@ -160,8 +170,9 @@ impl Publisher {
         hashes.chain(bundle.map(|tile| (tile, self.bundle.clone()))).collect()
     }
 
-    /// The record `seq`, which follows the last one; none if the log ends before it.
-    fn next_record(&mut self, seq: u64) -> Result<Option<Record>, PublishError> {
+    /// The entry of record `seq`, which follows the last one; none if the log ends before it. What else a line says is
+    /// for `verify` to judge.
+    fn next_entry(&mut self, seq: u64) -> Result<Option<String>, PublishError> {
         let failed = |path: &std::path::Path| {
             let path = path.to_owned();
             move |source| PublishError::Log { path, source }
@@ -174,21 +185,25 @@ impl Publisher {
                     let Some(segment) = files.into_iter().rfind(|segment| segment.first_seq <= seq) else {
                         return Ok(None);
                     };
-                    none.insert(Position { segment, offset: 0 })
+                    none.insert(Position { segment, offset: 0, lines: None })
                 }
             };
-            let mut lines = position.segment.lines(position.offset).map_err(failed(&position.segment.path))?;
+            let lines = match &mut position.lines {
+                Some(lines) => lines,
+                none => none.insert(position.segment.lines(position.offset).map_err(failed(&position.segment.path))?),
+            };
             loop {
                 match lines.next() {
                     Ok(Some(line)) => {
-                        let record = serde_json::from_slice::<Record>(line).ok();
-                        let Some(record) = record else { return Err(PublishError::Contradicted { seq }) };
-                        position.offset = lines.offset();
-                        if record.seq == seq {
-                            return Ok(Some(record));
-                        }
-                        if record.seq > seq {
+                        let found = std::str::from_utf8(line).ok().and_then(Record::entry_of);
+                        let Some((number, entry)) = found.map(|(number, entry)| (number, entry.into_owned())) else {
                             return Err(PublishError::Contradicted { seq });
+                        };
+                        position.offset = lines.offset();
+                        match number.cmp(&seq) {
+                            Ordering::Less => {}
+                            Ordering::Equal => return Ok(Some(entry)),
+                            Ordering::Greater => return Err(PublishError::Contradicted { seq }),
                         }
                     }
                     Ok(None) => break,
@@ -203,7 +218,7 @@ impl Publisher {
             if position.segment == next || !next.path.exists() {
                 return Ok(None);
             }
-            *position = Position { segment: next, offset: 0 };
+            *position = Position { segment: next, offset: 0, lines: None };
         }
     }
 
@@ -227,8 +242,9 @@ impl Publisher {
             return Ok(());
         }
         let last: Hash = tlog::Hashes::subtree(&tlog::Tree { store: &self.store, size: head.size }, 0, head.size - 1)?;
-        let record = self.next_record(head.size)?;
-        let is_the_same = record.is_some_and(|record| tlog::leaf(record.entry().as_bytes()) == last);
+        let entry = self.next_entry(head.size)?;
+        self.look_away();
+        let is_the_same = entry.is_some_and(|entry| tlog::leaf(entry.as_bytes()) == last);
         if is_the_same { Ok(()) } else { Err(PublishError::Contradicted { seq: head.size }) }
     }
 }

@@ -6,6 +6,8 @@
 //!
 //! Only the digest of the sealed details is part of what is proven. The record without them, its *entry*, is what
 //! the transparency log holds and auditors are shown; details that are erased one day take no proof along.
+use std::borrow::Cow;
+
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
@@ -107,6 +109,20 @@ impl Record {
         self.without_details(self.hash.clone()).canonical()
     }
 
+    /// The number and the entry of a line that we wrote, without reading all of it; `None` if it is none of ours.
+    ///
+    /// In canonical form a quotation mark within a text stands behind a backslash, so these names are the members'.
+    pub fn entry_of(line: &str) -> Option<(u64, Cow<'_, str>)> {
+        const DETAILS: &str = ",\"details\":\"";
+        const SEQ: &str = ",\"seq\":";
+        let after = &line[line.rfind(SEQ)? + SEQ.len()..];
+        let seq = after[..after.find(',')?].parse().ok()?;
+        let Some(from) = line.find(DETAILS) else { return Some((seq, Cow::Borrowed(line))) };
+        let length = line[from + DETAILS.len()..].find('"')?;
+        let rest = &line[from + DETAILS.len() + length + 1..];
+        Some((seq, Cow::Owned([&line[..from], rest].concat())))
+    }
+
     /// The hash that the other fields give.
     pub fn computed_hash(&self) -> String {
         hash_of_content(&self.without_details(String::new()).canonical())
@@ -169,6 +185,7 @@ pub const NO_HASH: &str = "00000000000000000000000000000000000000000000000000000
 mod tests {
     use super::super::testing::{SOURCE, event, keys};
     use super::*;
+    use proptest::prelude::*;
 
     fn record(change: impl FnOnce(&mut Event)) -> Record {
         let mut event = event("case.read");
@@ -215,6 +232,22 @@ mod tests {
         assert_eq!(plain, Compliance { hipaa: false, simtron: true, sox: false });
         let marked = record(|event| (event.contains_phi, event.affects_financials) = (true, true)).compliance;
         assert_eq!(marked, Compliance { hipaa: true, simtron: true, sox: true });
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_is_found_in_a_line_as_in_its_record(action: String, subject: String, details: bool) {
+            let tricky = |text: String| format!("{text},\"details\":\"x\",\"seq\":9,\"");
+            let record = record(|event| {
+                (event.action, event.subject, event.request_id) = (tricky(action), tricky(subject), tricky(String::new()));
+                event.details = if details { "{}".to_owned() } else { String::new() };
+            });
+            let line = record.canonical();
+            prop_assert_eq!(Record::entry_of(&line), Some((record.seq, Cow::Owned(record.entry()))));
+            for cut in (0..line.len()).filter(|at| line.is_char_boundary(*at)) {
+                let _ = Record::entry_of(&line[..cut]);
+            }
+        }
     }
 
     #[test]
