@@ -12,7 +12,7 @@ ready=$(mktemp -u)
 mkfifo "$ready"
 "$hotline" serve --config config/dev.toml >"$ready" &
 supervisor=$!
-trap 'kill "$supervisor" 2>/dev/null; rm -f "$ready"; wait "$supervisor" 2>/dev/null' EXIT INT TERM
+trap 'kill "$supervisor" 2>/dev/null || true; rm -f "$ready"; wait "$supervisor" 2>/dev/null || true' EXIT INT TERM
 
 exec 3<"$ready"
 rm -f "$ready"
