@@ -31,6 +31,28 @@ pub enum Outcome {
     Failed,
 }
 
+impl EventType {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Login => "LOGIN",
+            Self::Access => "ACCESS",
+            Self::DataAccess => "DATA_ACCESS",
+            Self::SystemChange => "SYSTEM_CHANGE",
+            Self::ThreatDetected => "THREAT_DETECTED",
+        }
+    }
+}
+
+impl Outcome {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// One act. `details` may name people; the scribe seals it before it touches the disk.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Event {
@@ -80,3 +102,19 @@ pub const NAME_BYTES_MAX: usize = 256;
 
 /// A record names what happened; it is not where content is kept.
 pub const DETAILS_BYTES_MAX: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_exported_is_called_what_the_log_calls_it() {
+        use EventType::{Access, DataAccess, Login, SystemChange, ThreatDetected};
+        for event_type in [Login, Access, DataAccess, SystemChange, ThreatDetected] {
+            assert_eq!(serde_json::to_value(event_type).unwrap(), event_type.name());
+        }
+        for outcome in [Outcome::Allowed, Outcome::Denied, Outcome::Failed] {
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.name());
+        }
+    }
+}

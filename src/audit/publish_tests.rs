@@ -95,6 +95,19 @@ fn every_record_can_be_proven_under_the_head_and_is_in_its_bundle() {
 }
 
 #[test]
+fn an_open_tile_that_has_not_grown_is_not_written_again() {
+    let mut house = House::new();
+    house.write(600);
+    house.publish().unwrap();
+    let upper = house.store().folder().join("tile/1/000.p/2");
+    let written = fs::metadata(&upper).unwrap().modified().unwrap();
+    house.write(1);
+    house.publish().unwrap();
+    assert_eq!(fs::metadata(&upper).unwrap().modified().unwrap(), written);
+    assert!(house.store().folder().join("tile/0/002.p/89").exists());
+}
+
+#[test]
 fn it_takes_up_where_it_was_and_a_former_key_may_have_signed() {
     let mut house = House::new();
     house.write(300);

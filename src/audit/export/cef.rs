@@ -1,5 +1,5 @@
 //! Common Event Format: a head between bars, then `key=value` pairs; each half escapes its own separators.
-use super::super::event::{Outcome, Severity};
+use super::super::event::Severity;
 use super::super::record::Record;
 use super::time_ms;
 
@@ -11,17 +11,12 @@ pub(super) fn render(record: &Record) -> String {
         Severity::High => 8,
         Severity::Critical => 10,
     };
-    let outcome = match record.outcome {
-        Outcome::Allowed => "allowed",
-        Outcome::Denied => "denied",
-        Outcome::Failed => "failed",
-    };
     let (seq, time_ms) = (record.seq.to_string(), time_ms(record).to_string());
     let pairs = [
         ("rt", time_ms.as_str()),
         ("externalId", &record.event_id),
         ("act", &record.action),
-        ("outcome", outcome),
+        ("outcome", record.outcome.name()),
         ("suid", &record.actor),
         ("duid", &record.subject),
         ("dproc", &record.source),

@@ -1,5 +1,5 @@
 //! RFC 5424: facility 13 (log audit), the record's fields as structured data.
-use super::super::event::{EventType, Outcome, Severity};
+use super::super::event::Severity;
 use super::super::record::Record;
 
 pub(super) fn render(record: &Record, origin: &str) -> String {
@@ -11,25 +11,13 @@ pub(super) fn render(record: &Record, origin: &str) -> String {
     };
     let priority = FACILITY * 8 + level;
     let host = name(origin.split('/').next().unwrap_or_default(), 255);
-    let kind = match record.event_type {
-        EventType::Login => "LOGIN",
-        EventType::Access => "ACCESS",
-        EventType::DataAccess => "DATA_ACCESS",
-        EventType::SystemChange => "SYSTEM_CHANGE",
-        EventType::ThreatDetected => "THREAT_DETECTED",
-    };
-    let outcome = match record.outcome {
-        Outcome::Allowed => "allowed",
-        Outcome::Denied => "denied",
-        Outcome::Failed => "failed",
-    };
     let seq = record.seq.to_string();
     let fields = [
         ("seq", seq.as_str()),
         ("eventId", &record.event_id),
-        ("eventType", kind),
+        ("eventType", record.event_type.name()),
         ("action", &record.action),
-        ("outcome", outcome),
+        ("outcome", record.outcome.name()),
         ("actor", &record.actor),
         ("subject", &record.subject),
         ("requestId", &record.request_id),
