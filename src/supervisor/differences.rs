@@ -22,8 +22,8 @@ pub(super) fn differences(old: &Config, new: &Config) -> Vec<String> {
     flat(old).into_iter().zip(flat(new)).filter(|(old, new)| old != new).map(|((key, _), _)| key).collect()
 }
 
-/// What listeners, folders and the supervisor itself are made of.
-const FIXED: [&str; 13] = [
+/// What listeners, folders and the supervisor itself are made of, and the name of the published log.
+const FIXED: [&str; 14] = [
     "server.bind",
     "paths.state_dir",
     "paths.run_dir",
@@ -31,6 +31,7 @@ const FIXED: [&str; 13] = [
     "workers.api",
     "workers.background",
     "workers.user",
+    "audit.origin",
     "keys.provider",
     "keys.kek_credential",
     "keys.pkcs11_module",
