@@ -10,9 +10,9 @@ SHELL := /bin/bash
 # To build: a C/C++ compiler and cmake for the speech engine, the Opus decoder and the crypto library,
 # lld to link, pip to fetch the pinned model archives.
 BUILD_PACKAGES := build-essential cmake lld git ca-certificates python3 python3-pip
-# To test: real clients, a real service manager that tests boot in namespaces of its own, and a hardware security
-# module in software, each test with a token of its own in a temporary folder.
-TEST_PACKAGES := curl openssl softhsm2 systemd
+# To test: real clients, a browser among them, a real service manager that tests boot in namespaces of its own, and a
+# hardware security module in software, each test with a profile or a token of its own in a temporary folder.
+TEST_PACKAGES := chromium chromium-driver curl openssl softhsm2 systemd
 
 TOOLS := target/tools
 CARGO_DENY_VERSION := 0.20.2
@@ -68,20 +68,24 @@ install: install-service ## Install what `make build` built, models and systemd 
 .PHONY: install-service
 install-service:
 	install -d $(addprefix $(DESTDIR)/,usr/bin usr/lib/hotline usr/lib/systemd/system usr/lib/sysusers.d usr/lib/tmpfiles.d \
-		usr/share/hotline/knowledge usr/share/hotline/models usr/share/doc/hotline/drop-ins etc/hotline)
+		usr/share/hotline/knowledge usr/share/hotline/models etc/hotline/policy usr/share/doc/hotline/drop-ins etc/hotline)
 	$(INSTALL_PROGRAM) $(addprefix $(BUILD)/hotline,-api -background -scribe) $(BUILD)/hotline $(DESTDIR)/usr/lib/hotline/
 	ln -sf ../lib/hotline/hotline $(DESTDIR)/usr/bin/hotline
-	$(INSTALL_DATA) systemd/hotline.service systemd/hotline@.socket $(DESTDIR)/usr/lib/systemd/system/
+	$(INSTALL_DATA) systemd/hotline.service systemd/hotline-alerts.service systemd/hotline@.socket $(DESTDIR)/usr/lib/systemd/system/
 	$(INSTALL_DATA) systemd/hotline.sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/hotline.conf
 	$(INSTALL_DATA) systemd/hotline.tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/hotline.conf
 	$(INSTALL_DATA) systemd/drop-ins/*.conf $(DESTDIR)/usr/share/doc/hotline/drop-ins/
 	$(INSTALL_DATA) README.md $(DESTDIR)/usr/share/doc/hotline/
 	$(INSTALL_DATA) config/knowledge/* $(DESTDIR)/usr/share/hotline/knowledge/
+	for file in config/policy/*; do \
+		test -e $(DESTDIR)/etc/hotline/policy/$${file##*/} || $(INSTALL_DATA) $$file $(DESTDIR)/etc/hotline/policy/; \
+	done
 	test -e $(DESTDIR)/etc/hotline/hotline.toml || sed \
 		-e 's|^# state_dir = "state"       |state_dir = "/var/lib/hotline" |' \
 		-e 's|^# run_dir = "state/run"|run_dir = "/run/hotline"|' \
 		-e 's|^# models_dir = "models"|models_dir = "/usr/share/hotline/models"|' \
 		-e 's|^# knowledge_dir = "config/knowledge"|knowledge_dir = "/usr/share/hotline/knowledge"|' \
+		-e 's|^# policy_dir = "config/policy"|policy_dir = "/etc/hotline/policy"|' \
 		config/hotline.toml > $(DESTDIR)/etc/hotline/hotline.toml
 
 .PHONY: fmt

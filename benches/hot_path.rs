@@ -17,7 +17,7 @@ fn main() {
     let budget = Budget { requests: 1_000_000_000, window_seconds: 60 };
     let session = SessionCell {
         user: 1,
-        permissions: 1,
+        standing: 1,
         epoch: 1,
         expires_at_ms: u64::MAX,
         last_seen_ms: 0,

@@ -51,6 +51,23 @@ fn every_worker_is_confined_and_says_so() {
 }
 
 #[test]
+fn who_answers_people_goes_before_what_can_wait() {
+    let hotline = Hotline::start("");
+    hotline.admin();
+    for worker in workers(&hotline) {
+        let (pid, role) = (worker["pid"].as_i64().unwrap(), worker["role"].as_str().unwrap());
+        for thread in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+            let Ok(stat) = fs::read_to_string(thread.unwrap().path().join("stat")) else { continue };
+            let (name, fields) = stat.split_once('(').unwrap().1.rsplit_once(") ").unwrap();
+            // The nineteenth of all, of which two are cut off.
+            let niceness: i32 = fields.split(' ').nth(16).unwrap().parse().unwrap();
+            let waits = role == "background" || name.starts_with("herald") || name.starts_with("password");
+            assert_eq!(niceness > 0, waits, "{role}: {name} runs at {niceness}");
+        }
+    }
+}
+
+#[test]
 fn without_the_sandbox_nobody_is_told_otherwise() {
     let hotline = Hotline::start("[workers]\nsandbox = \"off\"\n");
     for worker in workers(&hotline) {

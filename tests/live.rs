@@ -8,11 +8,11 @@ use tungstenite::{Message, WebSocket};
 use crate::cases::new_case;
 use crate::support::{Client, Hotline, Request};
 
-pub fn open<'a>(
+pub fn open<S: Read + Write>(
     client: &Client,
     headers: &[(&'static str, String)],
-    stream: impl Read + Write + 'a,
-) -> Result<WebSocket<impl Read + Write + 'a>, u16> {
+    stream: S,
+) -> Result<WebSocket<S>, u16> {
     let mut request = format!("wss://localhost:{}/ws", client.address.port()).into_client_request().unwrap();
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());

@@ -7,6 +7,7 @@
 
 mod support;
 
+mod alerts;
 mod audit_trail;
 mod bad_input;
 mod calls;
@@ -29,15 +30,20 @@ mod misfortunes;
 mod notify;
 mod overload;
 mod parent;
+mod passkeys;
 mod people;
+mod policy;
 mod reload;
+mod retention;
 mod scale;
 mod secrecy;
 mod shelter;
+mod subjects;
 mod successor;
 mod systemd;
 mod tickets;
 mod tidy;
+mod token_algorithm;
 mod tokens;
 mod top;
 mod transparency;

@@ -73,7 +73,9 @@ fn complaints(unit: &Path) -> Vec<String> {
 #[test]
 fn systemd_has_no_complaint_about_any_unit() {
     let installed = Installed::new();
-    assert_eq!(complaints(&installed.unit("hotline.service")), [""; 0]);
+    for name in ["hotline.service", "hotline-alerts.service"] {
+        assert_eq!(complaints(&installed.unit(name)), [""; 0]);
+    }
     let socket = installed.unit("hotline@0.socket");
     std::fs::copy(installed.unit("hotline@.socket"), &socket).unwrap();
     assert_eq!(complaints(&socket), [""; 0]);
@@ -107,6 +109,9 @@ fn the_service_is_exposed_by_1_0_at_most_and_each_drop_in_costs_what_it_must() {
     exposed(&["operators.conf"], 12);
     exposed(&["public.conf", "port-443.conf"], 15);
     exposed(&["separate-account.conf"], 21);
+    // It must reach receivers wherever they are.
+    let output = security(&installed.unit("hotline-alerts.service"), 12);
+    assert!(output.status.success(), "{}", told(&output));
 }
 
 #[test]
@@ -137,7 +142,7 @@ fn account_and_folders_are_made_by_the_standard_tools() {
 /// Nobody can check a directive whose reason is not told.
 #[test]
 fn every_block_of_directives_opens_with_its_reason() {
-    for name in ["hotline.service", "hotline@.socket"] {
+    for name in ["hotline.service", "hotline-alerts.service", "hotline@.socket"] {
         let text = std::fs::read_to_string(repository().join("systemd").join(name)).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         for pair in lines.windows(2) {

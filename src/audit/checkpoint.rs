@@ -1,7 +1,8 @@
 //! How far the log had come, kept outside the log: with it, a tail that was cut off is missed.
 //!
 //! The code over it needs the audit key, so whoever can only write files cannot move it back. It also
-//! remembers how far each source had come, so that a scribe that starts again need not read it all.
+//! remembers how far each source had come, and how the log stands with its keeping, so that a scribe that starts again
+//! need not read it all.
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -12,12 +13,16 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::Head;
 use super::keys::AuditKeys;
+use super::standing::Standing;
 use crate::vault::write_private;
 
 /// A point that the log has passed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Checkpoint {
+    /// When the writer last looked at a clock that it believed, milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ms: Option<i64>,
     pub format: u32,
     pub hash: String,
     /// False for good once something has contradicted the chain.
@@ -28,6 +33,9 @@ pub struct Checkpoint {
     pub seq: u64,
     /// Highest number of each source seen of late.
     pub sources: BTreeMap<String, u64>,
+    /// Holds and dispositions, as the records up to here tell.
+    #[serde(default, skip_serializing_if = "Standing::is_plain")]
+    pub standing: Standing,
 }
 
 /// Why a checkpoint could not be used.
@@ -40,19 +48,26 @@ pub enum CheckpointError {
 }
 
 impl Checkpoint {
-    /// Vouches for the log up to `head`.
-    pub fn new(head: &Head, intact: bool, sources: BTreeMap<String, u64>, keys: &AuditKeys) -> Self {
-        let mut checkpoint = Self {
+    /// A point of the log that nobody has vouched for yet.
+    pub(super) fn at(head: &Head) -> Self {
+        Self {
+            clock_ms: None,
             format: 1,
             hash: head.hash.clone(),
-            intact,
-            key_version: keys.newest_version(),
+            intact: true,
+            key_version: 0,
             mac: String::new(),
             seq: head.seq,
-            sources,
-        };
-        checkpoint.mac = HEXLOWER.encode(&keys.mac(&checkpoint.content()));
-        checkpoint
+            sources: BTreeMap::new(),
+            standing: Standing::default(),
+        }
+    }
+
+    /// Vouches for all that it says.
+    pub(super) fn vouched(mut self, keys: &AuditKeys) -> Self {
+        self.key_version = keys.newest_version();
+        self.mac = HEXLOWER.encode(&keys.mac(&self.content()));
+        self
     }
 
     /// Whether the code over it was made with the audit key.
@@ -116,5 +131,5 @@ fn read(path: &Path) -> Result<Option<Checkpoint>, CheckpointError> {
     }
 }
 
-const FILE: &str = "checkpoint";
+pub(super) const FILE: &str = "checkpoint";
 const SET_ASIDE: &str = "checkpoint.contradicted-";

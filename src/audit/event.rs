@@ -43,6 +43,17 @@ impl EventType {
     }
 }
 
+impl Severity {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "LOW",
+            Self::Medium => "MEDIUM",
+            Self::High => "HIGH",
+            Self::Critical => "CRITICAL",
+        }
+    }
+}
+
 impl Outcome {
     pub fn name(self) -> &'static str {
         match self {
@@ -112,6 +123,9 @@ mod tests {
         use EventType::{Access, DataAccess, Login, SystemChange, ThreatDetected};
         for event_type in [Login, Access, DataAccess, SystemChange, ThreatDetected] {
             assert_eq!(serde_json::to_value(event_type).unwrap(), event_type.name());
+        }
+        for severity in [Severity::Low, Severity::Medium, Severity::High, Severity::Critical] {
+            assert_eq!(serde_json::to_value(severity).unwrap(), severity.name());
         }
         for outcome in [Outcome::Allowed, Outcome::Denied, Outcome::Failed] {
             assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.name());

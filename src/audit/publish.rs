@@ -1,7 +1,7 @@
 //! Carries the log into the transparency log: entry by entry into tiles, and at times a signed head over all of them.
 //!
-//! It follows the log's files, so it can be behind and catch up, and what it makes can be made again from them. What it
-//! never does is sign a tree that does not continue the one it signed last: where the log contradicts a published
+//! It follows the log's files, so it can be behind and catch up, and what it makes can be made again from them, or where
+//! records are disposed of, from the full tiles of their hashes. What it never does is sign a tree that does not continue the one it signed last: where the log contradicts a published
 //! head, it stops, and people have to look.
 use std::cmp::Ordering;
 use std::fs::File;
@@ -84,7 +84,9 @@ impl Publisher {
             Err(error @ PublishError::Contradicted { .. }) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, size = head.size, "the tiles of the transparency log are made again");
-                publisher.edge = Edge::default();
+                // Of what is disposed of the full tiles are all there is, and enough.
+                let disposed = publisher.store.pruned()?.map_or(0, |pruned| pruned.minimum_index);
+                publisher.edge = publisher.store.edge_at(disposed)?;
                 publisher.bundle.clear();
                 publisher.position = None;
                 publisher.awaited = Some(head);

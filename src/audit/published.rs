@@ -1,6 +1,6 @@
 //! Holds the transparency log against the records, one by one: every tile, every bundle and the signed head must be
 //! those that the records give.
-use crate::tlog::{self, Checkpoint, Edge, Store, TILE_WIDTH, Tile, TileKind, Verifier};
+use crate::tlog::{self, Checkpoint, Edge, Hash, Store, TILE_WIDTH, Tile, TileKind, Verifier};
 
 use super::record::Record;
 
@@ -15,8 +15,9 @@ pub(super) struct Published<'a> {
 }
 
 impl<'a> Published<'a> {
-    /// `None` where nothing has been published. With keys, one of them must have signed the head.
-    pub(super) fn open(store: &'a Store, keys: &[Verifier]) -> Result<Option<Self>, String> {
+    /// `None` where nothing has been published. With keys, one of them must have signed the head. The first
+    /// `disposed` records are not to be had any more; their tiles of hashes are.
+    pub(super) fn open(store: &'a Store, keys: &[Verifier], disposed: u64) -> Result<Option<Self>, String> {
         let Some(note) = store.checkpoint().map_err(|error| error.to_string())? else { return Ok(None) };
         let signed = keys.iter().find_map(|key| Checkpoint::open(&note, key).ok());
         let (head, is_signed) = match signed {
@@ -27,7 +28,16 @@ impl<'a> Published<'a> {
             }
             None => return Err("the published head is not signed by a key of this log".to_owned()),
         };
-        Ok(Some(Self { store, head, is_signed, edge: Edge::default(), bundle: Vec::new() }))
+        if disposed > head.size {
+            return Err(format!("{disposed} records were disposed of and only {} were published", head.size));
+        }
+        let edge = store.edge_at(disposed).map_err(|error| error.to_string())?;
+        Ok(Some(Self { store, head, is_signed, edge, bundle: Vec::new() }))
+    }
+
+    /// The tree over the records so far.
+    pub(super) fn root(&self) -> Hash {
+        self.edge.root()
     }
 
     pub(super) fn head(&self) -> &Checkpoint {

@@ -170,7 +170,12 @@ fn event_id(origin: Origin<'_>) -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-fn rfc3339(at_ms: i64) -> String {
+/// When the record says that it happened; `None` if it does not say.
+pub(super) fn at_ms_of(timestamp: &str) -> Option<i64> {
+    timestamp.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+}
+
+pub(super) fn rfc3339(at_ms: i64) -> String {
     let at = Timestamp::from_millisecond(at_ms).unwrap_or(Timestamp::UNIX_EPOCH);
     at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }

@@ -10,7 +10,11 @@ use super::segment::{LineError, segments};
 pub fn records_under(folder: &Path, version: u16) -> io::Result<u64> {
     let mut count = 0;
     for segment in segments(folder)? {
-        let mut lines = segment.lines(0)?;
+        let mut lines = match segment.lines(0) {
+            // Disposed of a moment ago.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            lines => lines?,
+        };
         loop {
             match lines.next() {
                 Ok(Some(line)) => {

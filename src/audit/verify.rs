@@ -2,6 +2,11 @@
 //!
 //! Needs no key and no running service. It reads a log that is being written, too: what the scribe
 //! has not finished yet is not held against it. With the key it also checks who made the checkpoint.
+//!
+//! Where records were disposed of it begins behind them, and a record of the log must say so: what is missing and no
+//! record of disposition speaks of is the first fault.
+mod keeping;
+
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,18 +14,24 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::chain::{Break, Head};
-use super::checkpoint::{Checkpoint, CheckpointError};
+use super::checkpoint::{self, Checkpoint, CheckpointError};
 use super::keys::AuditKeys;
 use super::published::Published;
 use super::segment::{LOCK_FILE, LineError, Segment, segments};
 use crate::sys;
 use crate::tlog::{Store, Verifier};
+use keeping::Keeping;
 
 /// A log in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
+    /// That are there.
     pub records: u64,
+    /// Records before the first of these, disposed of as other records say.
+    pub disposed: u64,
+    /// Legal holds on the log; known where the key is at hand.
+    pub holds: u64,
     pub last_hash: String,
     pub segments: u64,
     /// Up to here a cut tail would have been missed.
@@ -71,25 +82,64 @@ pub fn verify(
     keys: Option<&AuditKeys>,
     published: Option<PublishedLog<'_>>,
 ) -> Result<Report, VerifyError> {
-    let failed = |source| VerifyError::Read { path: folder.to_owned(), source };
-    // First the checkpoints: a log that grows meanwhile is then only further than they say.
-    let checkpoints = match Checkpoint::read_all(folder) {
+    let mut tries = TRIES;
+    loop {
+        // First the checkpoints: a log that grows meanwhile is then only further than they say.
+        let checkpoints = checkpoints(folder)?;
+        let outcome = verify_from(folder, &checkpoints, keys, published);
+        tries -= 1;
+        // Unless its beginning was disposed of meanwhile.
+        if outcome.is_ok() || tries == 0 || boundary(&self::checkpoints(folder)?) == boundary(&checkpoints) {
+            return outcome;
+        }
+    }
+}
+
+fn checkpoints(folder: &Path) -> Result<Vec<(String, Checkpoint)>, VerifyError> {
+    match Checkpoint::read_all(folder) {
         Err(CheckpointError::Malformed { path }) => {
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            return Err(bad(file, 0, 0, "not a checkpoint of this log".to_owned()));
+            Err(bad(file, 0, 0, "not a checkpoint of this log".to_owned()))
         }
-        other => other?,
-    };
-    let published = match published.map(|published| Published::open(published.store, published.keys)).transpose() {
+        other => Ok(other?),
+    }
+}
+
+/// The checkpoint in force, which is not set aside.
+fn current(checkpoints: &[(String, Checkpoint)]) -> Option<&Checkpoint> {
+    checkpoints.iter().find(|(name, _)| name == checkpoint::FILE).map(|(_, checkpoint)| checkpoint)
+}
+
+fn boundary(checkpoints: &[(String, Checkpoint)]) -> u64 {
+    current(checkpoints).map_or(0, |checkpoint| checkpoint.standing.disposed_seq())
+}
+
+fn verify_from(
+    folder: &Path,
+    checkpoints: &[(String, Checkpoint)],
+    keys: Option<&AuditKeys>,
+    published: Option<PublishedLog<'_>>,
+) -> Result<Report, VerifyError> {
+    let failed = |source| VerifyError::Read { path: folder.to_owned(), source };
+    let keeping = Keeping::new(current(checkpoints), keys);
+    let disposed = keeping.disposed_seq();
+    let published = published.map(|published| Published::open(published.store, published.keys, disposed));
+    let published = match published.transpose() {
         Ok(published) => published.flatten(),
         Err(reason) => return Err(bad(HEAD.to_owned(), 0, 0, reason)),
     };
+    if let Some(Err(reason)) = published.as_ref().map(|published| keeping.check_root(&published.root())) {
+        return Err(bad(HEAD.to_owned(), 0, disposed, reason));
+    }
     let is_written = is_written(folder).map_err(failed)?;
-    let files = segments(folder).map_err(failed)?;
+    let mut files = segments(folder).map_err(failed)?;
+    // What is disposed of and still there, because a crash came between, is removed at the next start.
+    files.retain(|segment| segment.first_seq > disposed);
     let mut walk = Walk {
-        head: Head::start(),
-        checkpoints: &checkpoints,
+        head: keeping.start(),
+        checkpoints,
         published,
+        keeping,
         erased: 0,
         is_written,
         position: (String::new(), 0),
@@ -101,11 +151,16 @@ pub fn verify(
     if let Some(Err(reason)) = walk.published.as_ref().map(Published::end) {
         return Err(walk.bad(reason));
     }
-    let Walk { head, position: (file, line), published, erased, .. } = walk;
-    let authenticated = check_ends(&checkpoints, &head, keys)
+    if let Err(reason) = walk.keeping.end() {
+        return Err(walk.bad(reason));
+    }
+    let Walk { head, position: (file, line), published, keeping, erased, .. } = walk;
+    let authenticated = check_ends(checkpoints, &head, keys)
         .map_err(|(name, reason)| bad(if name.is_empty() { file } else { name }, line, head.seq + 1, reason))?;
     Ok(Report {
-        records: head.seq,
+        records: head.seq - disposed,
+        disposed,
+        holds: keeping.holds(),
         last_hash: head.hash,
         segments: files.len() as u64,
         checkpoint_seq: checkpoints.iter().map(|(_, checkpoint)| checkpoint.seq).max().unwrap_or(0),
@@ -120,6 +175,7 @@ struct Walk<'a> {
     head: Head,
     checkpoints: &'a [(String, Checkpoint)],
     published: Option<Published<'a>>,
+    keeping: Keeping<'a>,
     erased: u64,
     is_written: bool,
     /// File and line last read.
@@ -130,8 +186,15 @@ impl Walk<'_> {
     fn segment(&mut self, segment: &Segment, is_last: bool) -> Result<(), VerifyError> {
         let failed = |source| VerifyError::Read { path: segment.path.clone(), source };
         self.position = (segment.name(), 0);
-        if segment.first_seq != self.head.seq + 1 {
-            let order = Break::Order { expected: self.head.seq + 1, found: segment.first_seq };
+        let expected = self.head.seq + 1;
+        if segment.first_seq > expected {
+            let last = segment.first_seq - 1;
+            return Err(self.bad(format!(
+                "records {expected} to {last} are missing, and no record of a disposition speaks of them"
+            )));
+        }
+        if segment.first_seq != expected {
+            let order = Break::Order { expected, found: segment.first_seq };
             return Err(self.bad(order.to_string()));
         }
         let mut lines = segment.lines(0).map_err(failed)?;
@@ -147,6 +210,10 @@ impl Walk<'_> {
                     };
                     self.erased += u64::from(record.is_erased());
                     if let Some(Err(reason)) = self.published.as_mut().map(|published| published.take(&record)) {
+                        let (file, line) = self.position.clone();
+                        return Err(bad(file, line, record.seq, reason));
+                    }
+                    if let Err(reason) = self.keeping.note(&record) {
                         let (file, line) = self.position.clone();
                         return Err(bad(file, line, record.seq, reason));
                     }
@@ -217,6 +284,9 @@ fn is_written(folder: &Path) -> io::Result<bool> {
         Err(error) => Err(error),
     }
 }
+
+/// Dispositions come once a day, and not one upon the other.
+const TRIES: u32 = 3;
 
 /// Where the head of the transparency log is.
 const HEAD: &str = "tlog/checkpoint";

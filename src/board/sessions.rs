@@ -12,7 +12,8 @@ use super::layout::{SESSION_SETS, SESSION_WORDS, SESSIONS, WAYS, scatter};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionCell {
     pub user: u128,
-    pub permissions: u64,
+    /// Roles, clearance and proof, packed; what follows from them the policies say.
+    pub standing: u64,
     /// Moves when the user's rights change; cached decisions and copies carry it.
     pub epoch: u32,
     pub expires_at_ms: u64,
@@ -53,7 +54,7 @@ impl Board {
             cell[ID].store(tag(id), Ordering::Relaxed);
             cell[USER_HIGH].store((new.user >> 64) as u64, Ordering::Relaxed);
             cell[USER_LOW].store(new.user as u64, Ordering::Relaxed);
-            cell[PERMISSIONS].store(new.permissions, Ordering::Relaxed);
+            cell[STANDING].store(new.standing, Ordering::Relaxed);
             cell[EXPIRES].store(new.expires_at_ms, Ordering::Relaxed);
             cell[LAST_SEEN].store(new.last_seen_ms, Ordering::Relaxed);
             cell[FLAGS].store(u64::from(new.epoch) << 32 | revoked | must_change | lacks_factor, Ordering::Relaxed);
@@ -109,7 +110,7 @@ fn read(cell: &[AtomicU64], id: u128) -> Option<SessionCell> {
         let copy = SessionCell {
             user: u128::from(cell[USER_HIGH].load(Ordering::Relaxed)) << 64
                 | u128::from(cell[USER_LOW].load(Ordering::Relaxed)),
-            permissions: cell[PERMISSIONS].load(Ordering::Relaxed),
+            standing: cell[STANDING].load(Ordering::Relaxed),
             epoch: (flags >> 32) as u32,
             expires_at_ms: cell[EXPIRES].load(Ordering::Relaxed),
             last_seen_ms: cell[LAST_SEEN].load(Ordering::Relaxed),
@@ -157,7 +158,7 @@ const SEQUENCE: usize = 0;
 const ID: usize = 1;
 const USER_HIGH: usize = 2;
 const USER_LOW: usize = 3;
-const PERMISSIONS: usize = 4;
+const STANDING: usize = 4;
 const EXPIRES: usize = 5;
 const LAST_SEEN: usize = 6;
 /// Epoch in the upper half, flags in the lower.
@@ -170,7 +171,7 @@ mod tests {
     fn cell(n: u64) -> SessionCell {
         SessionCell {
             user: u128::from(n) << 64 | u128::from(n),
-            permissions: n,
+            standing: n,
             epoch: n as u32,
             expires_at_ms: n,
             last_seen_ms: n,
@@ -199,7 +200,7 @@ mod tests {
     #[test]
     fn what_was_read_before_a_change_does_not_undo_it() {
         let (board, _fd) = Board::create(1).unwrap();
-        let changed = SessionCell { permissions: 0, ..cell(8) };
+        let changed = SessionCell { standing: 0, ..cell(8) };
         board.put_session(42, changed);
         board.put_session(42, SessionCell { epoch: 7, ..cell(8) });
         assert_eq!(board.session(42), Some(changed));
@@ -237,7 +238,7 @@ mod tests {
             let writer = scope.spawn(|| (1..50_000u64).for_each(|n| board.put_session(42, cell(n))));
             while !writer.is_finished() {
                 if let Some(seen) = other.session(42) {
-                    assert_eq!(seen, cell(seen.permissions));
+                    assert_eq!(seen, cell(seen.standing));
                 }
             }
         });

@@ -10,7 +10,7 @@ use hotline::config::Config;
 use serde_json::Value;
 
 use super::admin;
-use super::https::{Answer, Question, Url};
+use super::https::{Answer, Question, Trust, Url};
 use super::output::print;
 
 #[derive(clap::Args)]
@@ -75,7 +75,7 @@ impl Service<'_> {
         let question = Question { method: "POST", path: "/api/v1/voice/process", headers: &headers, body: &body };
         // The service itself decides how long it waits before it answers 202.
         let patience = Duration::from_millis(self.config.speech.synchronous_wait_ms) + PATIENCE;
-        json_of(&self.url.ask(&question, self.config, patience)?)
+        json_of(&self.url.ask(&question, Trust::Service(self.config), patience)?)
     }
 
     fn wait_for(&self, call_id: &str) -> anyhow::Result<Value> {
@@ -84,7 +84,7 @@ impl Service<'_> {
         let until = Instant::now() + RESULT_WITHIN;
         loop {
             let question = Question { method: "GET", path: &path, headers: &headers, body: &[] };
-            let call = json_of(&self.url.ask(&question, self.config, PATIENCE)?)?;
+            let call = json_of(&self.url.ask(&question, Trust::Service(self.config), PATIENCE)?)?;
             match call["status"].as_str() {
                 Some("ready") => return Ok(call),
                 Some(end @ ("failed" | "declined")) => {

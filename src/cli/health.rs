@@ -6,7 +6,7 @@ use anyhow::ensure;
 use hotline::config::Config;
 
 use super::admin;
-use super::https::{Question, Url};
+use super::https::{Question, Trust, Url};
 use super::output::print;
 
 /// Exit code 0 and the answer when the service is ready; 1 when it is not or cannot be asked.
@@ -17,7 +17,7 @@ pub(super) fn ask(config: &Config, url: Option<&str>, json: bool) -> anyhow::Res
     };
     let path = if url.path.is_empty() { "/health/ready" } else { url.path.as_str() };
     let question = Question { method: "GET", path, headers: &[("Accept", "application/json")], body: &[] };
-    let answer = url.ask(&question, config, PATIENCE)?;
+    let answer = url.ask(&question, Trust::Service(config), PATIENCE)?;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     if json {
         let body = serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text));

@@ -24,6 +24,15 @@ pub(super) struct Url {
     pub(super) path: String,
 }
 
+/// Whom to believe to be who they say.
+#[derive(Clone, Copy)]
+pub(super) enum Trust<'a> {
+    /// Our own service, by the certificate it is configured with.
+    Service(&'a Config),
+    /// Whoever these authorities vouch for; none: the system's.
+    Authorities(Option<&'a Path>),
+}
+
 /// What to ask.
 pub(super) struct Question<'a> {
     pub(super) method: &'a str,
@@ -68,7 +77,7 @@ impl Url {
     }
 
     /// Asks, and reads the whole answer; gives up when nothing moves for `patience`.
-    pub(super) fn ask(&self, question: &Question<'_>, config: &Config, patience: Duration) -> anyhow::Result<Answer> {
+    pub(super) fn ask(&self, question: &Question<'_>, trust: Trust<'_>, patience: Duration) -> anyhow::Result<Answer> {
         let address = (self.host.as_str(), self.port).to_socket_addrs()?.next();
         let address = address.ok_or_else(|| anyhow!("{} has no address", self.host))?;
         let socket = TcpStream::connect_timeout(&address, patience)
@@ -77,7 +86,7 @@ impl Url {
         socket.set_write_timeout(Some(patience))?;
         socket.set_nodelay(true)?;
         let name = ServerName::try_from(self.host.clone()).with_context(|| format!("{}: not a name", self.host))?;
-        let session = ClientConnection::new(client_config(address.ip(), config)?, name)?;
+        let session = ClientConnection::new(client_config(address.ip(), trust)?, name)?;
         let mut stream = StreamOwned::new(session, socket);
         stream.write_all(&self.head(question)).context("could not ask")?;
         stream.write_all(question.body).context("could not send the body")?;
@@ -149,19 +158,33 @@ fn unchunk(mut rest: &[u8]) -> anyhow::Result<Vec<u8>> {
     }
 }
 
-fn client_config(ip: IpAddr, config: &Config) -> anyhow::Result<Arc<ClientConfig>> {
+fn client_config(ip: IpAddr, trust: Trust<'_>) -> anyhow::Result<Arc<ClientConfig>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    let builder = if ip.is_loopback() {
-        let file = own_certificate(config);
-        let known = read_certificates(&file)?;
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Pinned { known, provider }))
-    } else {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(read_certificates(&system_authorities())?);
-        builder.with_root_certificates(roots)
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])?;
+    let builder = match trust {
+        Trust::Service(config) if ip.is_loopback() => {
+            let known = read_certificates(&own_certificate(config))?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Pinned { known, provider }))
+        }
+        Trust::Service(_) => builder.with_root_certificates(authorities(None)?),
+        Trust::Authorities(file) => builder.with_root_certificates(authorities(file)?),
     };
     Ok(Arc::new(builder.with_no_client_auth()))
+}
+
+/// Those of the file, every one of which must be good; else as many of the system's as are.
+pub(super) fn authorities(file: Option<&Path>) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    match file {
+        Some(file) => {
+            for certificate in read_certificates(file)? {
+                roots.add(certificate).with_context(|| format!("{} holds no authority", file.display()))?;
+            }
+        }
+        None => drop(roots.add_parsable_certificates(read_certificates(&system_authorities())?)),
+    }
+    Ok(roots)
 }
 
 fn own_certificate(config: &Config) -> PathBuf {

@@ -3,6 +3,7 @@
 //! Offline commands read files; online ones ask the running supervisor over the admin socket, or the
 //! service itself over HTTPS. Nothing secret is ever an argument.
 mod admin;
+mod alerts;
 mod audit;
 mod call;
 mod certificate;
@@ -13,9 +14,11 @@ mod https;
 mod keys;
 mod offline_keys;
 mod output;
+mod policy;
 mod preflight;
 mod settings;
 mod status;
+mod subject;
 mod token;
 mod top;
 mod user;
@@ -83,6 +86,21 @@ enum Command {
         #[command(subcommand)]
         command: user::UserCommand,
     },
+    /// What the policies say: who may do what, and why.
+    Policy {
+        #[command(subcommand)]
+        command: policy::PolicyCommand,
+    },
+    /// What cannot wait: tell those who look after it until one of them says so
+    Alerts {
+        #[command(subcommand)]
+        command: alerts::AlertsCommand,
+    },
+    /// Forget somebody whose matter is kept. Every act is recorded.
+    Subject {
+        #[command(subcommand)]
+        command: subject::SubjectCommand,
+    },
     /// Place a recording as a call and show the case that comes of it.
     Call(call::CallArguments),
     /// Read or prove the audit log.
@@ -121,7 +139,11 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
         Command::Serve { handover: Some(berth) } => ended(supervisor::resume(berth)),
         command => {
             let file = settings::find(file);
-            let config = match settings::load(file.clone()) {
+            let config = match &command {
+                Command::Serve { .. } => settings::usable(file.clone())?,
+                _ => settings::load(file.clone()),
+            };
+            let config = match config {
                 Ok(config) => config,
                 Err(errors) => {
                     eprint!("{errors}");
@@ -137,6 +159,9 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Code> {
                 Command::Health { url } => health::ask(&config, url.as_deref(), json),
                 Command::Token(arguments) => token::mint(&config, &arguments, json),
                 Command::User { command } => user::run(&config, command, json),
+                Command::Policy { command } => policy::run(&config, command, json),
+                Command::Alerts { command } => alerts::run(&config, command, json),
+                Command::Subject { command } => subject::run(&config, command, json),
                 Command::Call(arguments) => call::place(&config, &arguments, json),
                 Command::Audit { command } => audit::run(&config, &command, json),
                 Command::Keys { command } => keys::run(&config, &command, json),

@@ -6,6 +6,7 @@ use hotline::config::{Config, ConfigErrors, LoadFrom, Mistake};
 use hotline::lifecycle::ExitCode;
 
 use super::output::print;
+use super::policy;
 
 /// The settings of the file that was named, or of the first that is found, or the built-in defaults.
 pub(super) fn load(named: Option<PathBuf>) -> Result<Config, ConfigErrors> {
@@ -16,7 +17,7 @@ pub(super) fn load(named: Option<PathBuf>) -> Result<Config, ConfigErrors> {
 pub(super) fn check(named: Option<PathBuf>, json: bool) -> anyhow::Result<Code> {
     let file = find(named);
     let place = file.as_ref().map_or_else(|| "built-in defaults".to_owned(), |file| file.display().to_string());
-    match Config::load(LoadFrom::file_or_defaults(file)) {
+    match usable(file)? {
         Ok(_) => {
             print(&if json {
                 serde_json::json!({ "ok": true, "file": place }).to_string()
@@ -35,6 +36,13 @@ pub(super) fn check(named: Option<PathBuf>, json: bool) -> anyhow::Result<Code> 
             Ok(ExitCode::BadConfig.into())
         }
     }
+}
+
+/// The settings, if the service can also work by the policies that they name.
+pub(super) fn usable(file: Option<PathBuf>) -> anyhow::Result<Result<Config, ConfigErrors>> {
+    let loaded = Config::load(LoadFrom::file_or_defaults(file.clone()));
+    let Ok(config) = loaded else { return Ok(loaded) };
+    Ok(policy::mistakes(&config, file.as_deref())?.map(|()| config))
 }
 
 fn shown(mistake: &Mistake) -> serde_json::Value {

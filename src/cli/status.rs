@@ -2,7 +2,7 @@
 use std::process::ExitCode as Code;
 
 use hotline::config::Config;
-use hotline::wire::Confinement;
+use hotline::wire::{Confinement, LogKeeping};
 
 use super::admin;
 use super::output::{bytes, print, seconds, table};
@@ -26,7 +26,21 @@ fn page(status: &Status) -> String {
         status.address,
         status.metrics,
         table(&rows)
-    )
+    ) + &status.audit.iter().flat_map(kept).map(|line| format!("\n{line}")).collect::<String>()
+}
+
+/// What is to be said of the keeping of the audit log, if anything is.
+fn kept(log: &LogKeeping) -> Vec<String> {
+    let mut lines: Vec<String> = log
+        .holds
+        .iter()
+        .map(|hold| format!("audit log: hold {} since {} by {}; nothing is disposed of", hold.seq, hold.since, hold.by))
+        .collect();
+    if log.disposed > 0 {
+        lines.push(format!("audit log: records 1 to {} were disposed of at {}", log.disposed, log.disposed_at));
+    }
+    lines.extend(log.impediment.iter().map(|reason| format!("audit log: nothing is disposed of: {reason}")));
+    lines
 }
 
 fn row(worker: &WorkerStatus) -> Vec<String> {

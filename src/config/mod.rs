@@ -1,18 +1,23 @@
 //! One parsed configuration for every process: parsed once, every mistake named at once, and after that
 //! no field can be wrong.
+mod alerts;
 mod explain;
 mod keys;
 mod mistake;
 mod parse;
 mod parse_workers;
+mod passkeys;
+mod policies;
 mod reader;
 mod sections;
 mod source;
 #[cfg(test)]
 mod tests;
 
+pub use alerts::Alerts;
 pub use keys::{Keys, Provider};
 pub use mistake::{ConfigErrors, Mistake};
+pub use policies::policy_files;
 pub use sections::*;
 pub use source::LoadFrom;
 

@@ -3,8 +3,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::alerts::alerts;
 use super::keys::keys;
 use super::parse_workers::workers;
+use super::passkeys;
+use super::policies::policies;
 use super::reader::Reader;
 use super::*;
 use crate::tlog::is_log_name;
@@ -20,8 +23,10 @@ pub(super) fn config(read: &mut Reader) -> Config {
         rate: rate(read),
         sessions: sessions(read),
         people: people(read),
+        policy: policies(read, &paths.policy_dir),
         passwords: passwords(read),
         audit: audit(read),
+        alerts: alerts(read),
         keys: keys(read),
         store: store(read),
         cache: cache(read),
@@ -87,6 +92,7 @@ fn paths(read: &mut Reader) -> Paths {
         run_dir: read.path("paths.run_dir").unwrap_or_else(|| state_dir.join("run")),
         models_dir: read.path("paths.models_dir").unwrap_or_else(|| absolute("models")),
         knowledge_dir: read.path("paths.knowledge_dir").unwrap_or_else(|| absolute("config/knowledge")),
+        policy_dir: read.path("paths.policy_dir").unwrap_or_else(|| absolute("config/policy")),
         admin_password_file: read.path("paths.admin_password_file"),
         state_dir,
     };
@@ -185,10 +191,12 @@ fn rate(read: &mut Reader) -> Rate {
 }
 
 fn sessions(read: &mut Reader) -> Sessions {
+    let algorithms = [TokenAlgorithm::Hs256, TokenAlgorithm::EdDsa].map(|algorithm| (algorithm.name(), algorithm));
     let sessions = Sessions {
         absolute_seconds: read.number("sessions.absolute_seconds", 86_400, 60..=86_400),
         idle_seconds: read.number("sessions.idle_seconds", 3_600, 60..=86_400),
         automation_seconds_max: read.number("sessions.automation_seconds_max", 2_592_000, 1..=31_536_000),
+        token_algorithm: read.choice("sessions.token_algorithm", TokenAlgorithm::Hs256, &algorithms),
     };
     if sessions.idle_seconds > sessions.absolute_seconds {
         read.mistake("sessions.idle_seconds", "must not be more than sessions.absolute_seconds");
@@ -198,9 +206,13 @@ fn sessions(read: &mut Reader) -> Sessions {
 
 fn people(read: &mut Reader) -> People {
     let mfa = [("required", Mfa::Required), ("offered", Mfa::Offered)];
+    let (passkey_domain, passkey_origins) = passkeys::places(read);
     People {
         mfa: read.choice("people.mfa", Mfa::Required, &mfa),
         step_up_seconds: read.number("people.step_up_seconds", 600, 1..=3_600),
+        break_glass_seconds: read.number("people.break_glass_seconds", 3_600, 120..=86_400),
+        passkey_domain,
+        passkey_origins,
     }
 }
 
@@ -236,6 +248,8 @@ fn audit(read: &mut Reader) -> Audit {
         segment_bytes_max: read.number("audit.segment_bytes_max", 64 << 20, 4_096..=4 << 30),
         origin: origin(read),
         publish_interval_ms: read.number("audit.publish_interval_ms", 1_000, 10..=3_600_000),
+        // Seven is the floor that the house has promised: no setting goes below it.
+        retention_years: read.number("audit.retention_years", 7, 7..=100),
     }
 }
 

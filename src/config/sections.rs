@@ -1,12 +1,14 @@
 //! The parsed configuration: after `Config::load` no field can be wrong.
 //!
 //! Units are in the names. Zero never means "unlimited". Defaults are those of `config/hotline.toml`.
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::Keys;
+use super::alerts::Alerts;
 use crate::sys::sandbox::Account;
 
 /// Everything a process may need to know. Holds no secret.
@@ -21,8 +23,10 @@ pub struct Config {
     pub rate: Rate,
     pub sessions: Sessions,
     pub people: People,
+    pub policy: Policy,
     pub passwords: Pool,
     pub audit: Audit,
+    pub alerts: Alerts,
     pub keys: Keys,
     pub store: Store,
     pub cache: Cache,
@@ -64,6 +68,13 @@ pub enum Environment {
     Development,
 }
 
+/// The policies themselves, as they were when the settings were read: so a reload sees a change, workers that are
+/// started later decide as the others do, and a change that fails is taken back whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    pub files: BTreeMap<String, String>,
+}
+
 /// Folders. Relative paths are taken from the working directory at start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Paths {
@@ -75,6 +86,8 @@ pub struct Paths {
     pub models_dir: PathBuf,
     /// The sourced knowledge base.
     pub knowledge_dir: PathBuf,
+    /// Who may do what: the files that end in `.cedar`.
+    pub policy_dir: PathBuf,
     /// `HOTLINE_ADMIN_PASSWORD_FILE`: the first administrator's password, read on the first start only.
     pub admin_password_file: Option<PathBuf>,
 }
@@ -240,6 +253,29 @@ pub struct Sessions {
     pub idle_seconds: u64,
     /// Longest life of a token made by `hotline token`.
     pub automation_seconds_max: u64,
+    /// What signs tokens from now on; those that were signed with the other one go on until they expire.
+    pub token_algorithm: TokenAlgorithm,
+}
+
+/// How tokens are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TokenAlgorithm {
+    /// By a secret that only API workers have.
+    #[serde(rename = "HS256")]
+    Hs256,
+    /// By an Ed25519 key whose public half others may verify with.
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+}
+
+impl TokenAlgorithm {
+    /// As RFC 7518 and RFC 8037 call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
 }
 
 /// What people with an account must show.
@@ -248,6 +284,12 @@ pub struct People {
     pub mfa: Mfa,
     /// For so long after a factor was shown sensitive acts are open.
     pub step_up_seconds: u64,
+    /// For so long broken glass lets somebody in.
+    pub break_glass_seconds: u64,
+    /// The domain that passkeys are made for; they are good on nothing else, so it never changes.
+    pub passkey_domain: String,
+    /// Where the pages are that may ask for them: on that domain, or below it.
+    pub passkey_origins: Vec<String>,
 }
 
 /// Whether staff need a second factor. Whoever has one is asked for it in either case.
@@ -285,6 +327,8 @@ pub struct Audit {
     pub origin: String,
     /// A new head is signed this often, if there is anything new.
     pub publish_interval_ms: u64,
+    /// Calendar years that every record is kept at least.
+    pub retention_years: u16,
 }
 
 /// Which answers wait until their record is on disk.

@@ -129,7 +129,8 @@ fn put(table: &mut Table, key: &str, value: Value) {
     }
 }
 
-pub(super) const SECTIONS: [&str; 17] = [
+pub(super) const SECTIONS: [&str; 18] = [
+    "alerts",
     "server",
     "paths",
     "tls",

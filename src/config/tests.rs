@@ -137,6 +137,8 @@ fn serde_keys(config: &Config) -> Vec<String> {
     let sections = value.as_object().unwrap().iter();
     let mut keys: Vec<String> = sections
         .flat_map(|(section, keys)| keys.as_object().unwrap().keys().map(move |key| format!("{section}.{key}")))
+        // What the files of `paths.policy_dir` say is carried along, not set.
+        .filter(|key| key != "policy.files")
         .collect();
     keys.sort();
     keys
@@ -159,6 +161,34 @@ fn origins_that_let_everybody_in_are_refused() {
         assert!(mistakes(&format!("[server]\nallowed_origins = [\"{origin}\"]")).contains("origin"), "{origin}");
     }
     load("[server]\nallowed_origins = [\"https://console.example.org:8443\"]").unwrap();
+}
+
+#[test]
+fn passkeys_are_for_one_domain_and_its_pages() {
+    let people = |text: &str| load(&format!("[people]\n{text}")).map(|config| config.people);
+    let localhost = people("").unwrap();
+    assert_eq!(
+        (&*localhost.passkey_domain, &*localhost.passkey_origins),
+        ("localhost", &["https://localhost".to_owned()][..])
+    );
+    let one = people("passkey_origins = [\"https://hotline.example.org\"]").unwrap();
+    assert_eq!(one.passkey_domain, "hotline.example.org");
+    let two = "passkey_origins = [\"https://hotline.example.org\", \"https://console.example.org\"]\n";
+    assert!(people(two).unwrap_err().to_string().contains("is not on \"hotline.example.org\""));
+    people(&format!("{two}passkey_domain = \"example.org\"")).unwrap();
+    for (text, told) in [
+        ("passkey_domain = \"ample.org\"\npasskey_origins = [\"https://example.org\"]", "is not on"),
+        ("passkey_domain = \"org\"\npasskey_origins = [\"https://example.org\"]", "must be a domain of yours"),
+        ("passkey_origins = [\"http://example.org\"]", "none without https"),
+        ("passkey_origins = [\"https://192.0.2.1\"]", "no passkeys for addresses"),
+        ("passkey_origins = [\"*\"]", "one exact origin"),
+    ] {
+        assert!(
+            mistakes(&format!("[people]\n{text}")).contains(told),
+            "{text}: {}",
+            mistakes(&format!("[people]\n{text}"))
+        );
+    }
 }
 
 #[test]
@@ -222,5 +252,15 @@ proptest! {
         for section in super::source::SECTIONS {
             let _ = load(&format!("[{section}]\n{key} = {value}\n"));
         }
+    }
+}
+
+#[test]
+fn records_are_kept_for_seven_years_at_least() {
+    assert_eq!(load("").unwrap().audit.retention_years, 7);
+    assert_eq!(load("[audit]\nretention_years = 100").unwrap().audit.retention_years, 100);
+    for years in ["6", "0", "-7", "101", "\"7\"", "7.5"] {
+        let told = mistakes(&format!("[audit]\nretention_years = {years}"));
+        assert!(told.contains("audit.retention_years") && told.contains("from 7 to 100"), "{told}");
     }
 }

@@ -19,7 +19,10 @@ pub(super) fn differences(old: &Config, new: &Config) -> Vec<String> {
         });
         keys.collect::<Vec<_>>()
     };
-    flat(old).into_iter().zip(flat(new)).filter(|(old, new)| old != new).map(|((key, _), _)| key).collect()
+    let both = flat(old).into_iter().zip(flat(new));
+    let mut changed: Vec<String> = both.filter(|(old, new)| old != new).map(|((key, _), _)| key).collect();
+    changed.sort();
+    changed
 }
 
 /// What listeners, folders and the supervisor itself are made of, and the name of the published log.

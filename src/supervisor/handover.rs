@@ -14,7 +14,7 @@ use hotline::sys::{self, Berth, Program};
 use hotline::telemetry::{Merged, Snapshot};
 use hotline::tickets::RotationRecord;
 use hotline::vault::{DataKeys, Listing};
-use hotline::wire::{Confinement, Role};
+use hotline::wire::{Confinement, LogKeeping, Role};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -43,6 +43,7 @@ pub(super) struct Handover {
     /// What the image that leaves has counted itself.
     pub(super) own: Snapshot,
     pub(super) scrapes: u64,
+    pub(super) log_keeping: Option<LogKeeping>,
     pub(super) berths: Berths,
 }
 

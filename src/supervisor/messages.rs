@@ -62,6 +62,7 @@ impl Supervisor {
             FromWorker::Publish(event) => self.forward((index, of), &event),
             FromWorker::AdminReply { request_id, reply } => self.on_reply(request_id, reply),
             FromWorker::DutyDone { request_id, outcome } => self.on_duty_done((index, of), request_id, outcome, now),
+            FromWorker::LogKeeping(keeping) => self.log_keeping = Some(keeping),
             FromWorker::CertificateReloaded { refused } => self.on_certificate(index, of, refused),
             FromWorker::CannotStart { reason } => {
                 if let Some(process) = self.slots[index].process(of) {
@@ -150,7 +151,11 @@ impl Supervisor {
         let name = match &ask {
             Ask::Status => "status",
             Ask::Token { .. } => "token",
+            Ask::Policy { .. } => "policy",
             Ask::User { .. } => "user",
+            Ask::Subject { .. } => "subject",
+            Ask::Acknowledge { .. } => "acknowledge",
+            Ask::Log { .. } => "log",
             Ask::Stop => "stop",
             Ask::Reload => "reload",
             Ask::Upgrade => "upgrade",
@@ -184,18 +189,32 @@ impl Supervisor {
             Ask::User { act } => {
                 self.forward_command(visitor, AdminCall::People { act, requested_by_uid: uid }, now);
             }
+            Ask::Policy { ask } => {
+                self.forward_command(visitor, AdminCall::Policy { ask, requested_by_uid: uid }, now);
+            }
+            Ask::Subject { act } => {
+                self.forward_command(visitor, AdminCall::Subjects { act, requested_by_uid: uid }, now);
+            }
+            Ask::Acknowledge { seq, note } => {
+                self.forward_command(visitor, AdminCall::Acknowledge { seq, note, requested_by_uid: uid }, now);
+            }
+            Ask::Log { act } => {
+                self.forward_command(visitor, AdminCall::Log { act, requested_by_uid: uid }, now);
+            }
         }
     }
 
-    /// Hands the command to any API worker that serves.
+    /// Hands the command to any worker that serves and can do it.
     fn forward_command(&mut self, visitor: u64, call: AdminCall, now: Instant) {
-        let mut api = self.slots.iter_mut().filter(|slot| slot.role == Role::Api);
-        let process = api.find_map(|slot| slot.server());
+        // No worker that speaks with the public has a say in what becomes of the log.
+        let role = if matches!(call, AdminCall::Log { .. }) { Role::Scribe } else { Role::Api };
+        let mut able = self.slots.iter_mut().filter(|slot| slot.role == role);
+        let process = able.find_map(|slot| slot.server());
         let sent = process.is_some_and(|p| p.link.send(&ToWorker::Admin { request_id: visitor, call }));
         if sent {
             self.admin.forwarded.insert(visitor, now);
         } else {
-            let reason = "no API worker is serving; try again".to_owned();
+            let reason = format!("no {} worker is serving; try again", role.name());
             self.admin.reply(visitor, &Told::Refused { reason });
         }
     }
@@ -205,8 +224,10 @@ impl Supervisor {
             AdminReply::Token { token, expires_at_ms } => {
                 Told::Token { token, expires_at: clock::rfc3339(expires_at_ms) }
             }
+            AdminReply::Policy(told) => Told::Policy { told },
             AdminReply::People(users) => Told::Users { users },
             AdminReply::Person { name, one_time_password } => Told::User { name, one_time_password },
+            AdminReply::Done { what } => Told::Changed { what },
             AdminReply::Refused { reason } => Told::Refused { reason },
         };
         self.admin.reply(visitor, &told);

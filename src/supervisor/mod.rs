@@ -50,7 +50,7 @@ use hotline::sys::sandbox::Account;
 use hotline::sys::{self, Signal, Signals};
 use hotline::telemetry::{Merged, Recorder, logging, names};
 use hotline::tickets::{NoRandomness, Rotation};
-use hotline::wire::{BUILD_ID, Role};
+use hotline::wire::{BUILD_ID, LogKeeping, Role};
 use nix::fcntl::Flock;
 
 use admin::AdminDoor;
@@ -134,6 +134,8 @@ struct Supervisor {
     notify: Notify,
     recorder: Recorder,
     merged: Merged,
+    /// What the scribe told of the keeping of its log.
+    log_keeping: Option<LogKeeping>,
     scaling: Scaling,
     /// The change that is under way.
     change: Option<Change>,
@@ -202,6 +204,7 @@ impl Supervisor {
             })?,
             notify,
             merged: Merged::default(),
+            log_keeping: None,
             slots: slots(&config, boot_id),
             plan: Rc::new(Plan::new(config, programs)),
             settings_file,

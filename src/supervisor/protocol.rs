@@ -1,6 +1,8 @@
 //! What is said on the admin socket: one JSON line each way.
 use hotline::vault::{KeyClass, Listing};
-use hotline::wire::{Confinement, PeopleAct, PersonLine, SealedCount};
+use hotline::wire::{
+    Confinement, LogAct, LogKeeping, PeopleAct, PersonLine, PolicyAsk, PolicyTold, SealedCount, SubjectAct,
+};
 use serde::{Deserialize, Serialize};
 
 /// A command from the command line of somebody who may give it.
@@ -15,6 +17,21 @@ pub(crate) enum Ask {
     },
     User {
         act: PeopleAct,
+    },
+    Policy {
+        ask: PolicyAsk,
+    },
+    Subject {
+        act: SubjectAct,
+    },
+    /// Somebody looks after what this record of the audit log tells.
+    Acknowledge {
+        seq: u64,
+        note: String,
+    },
+    /// About the keeping of the audit log.
+    Log {
+        act: LogAct,
     },
     /// As SIGHUP; answered when it is done or taken back.
     Reload,
@@ -64,6 +81,9 @@ pub(crate) enum Told {
         name: String,
         one_time_password: Option<String>,
     },
+    Policy {
+        told: PolicyTold,
+    },
     Keys(Listing),
     /// Class, version, how many columns of rows and recordings.
     Sealed {
@@ -87,6 +107,9 @@ pub(crate) struct Status {
     pub(crate) address: String,
     /// Where `/metrics` is.
     pub(crate) metrics: String,
+    /// How the audit log is kept, as the scribe told last; none before it served.
+    #[serde(default)]
+    pub(crate) audit: Option<LogKeeping>,
     pub(crate) workers: Vec<WorkerStatus>,
 }
 

@@ -107,6 +107,7 @@ impl Supervisor {
             notify: Notify::from_environment(now),
             recorder,
             merged,
+            log_keeping: handover.log_keeping.clone(),
             scaling: Scaling::new(now),
             change: None,
             announced: true,

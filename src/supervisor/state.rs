@@ -78,6 +78,7 @@ mod tests {
             run_dir,
             models_dir: PathBuf::new(),
             knowledge_dir: PathBuf::new(),
+            policy_dir: PathBuf::new(),
             admin_password_file: None,
             state_dir,
         }

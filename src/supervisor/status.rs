@@ -20,6 +20,7 @@ impl Supervisor {
             },
             address: self.address.to_string(),
             metrics: self.page.address.to_string(),
+            audit: self.log_keeping.clone(),
             workers: self.slots.iter().flat_map(|slot| self.slot_status(slot, now)).collect(),
         }
     }

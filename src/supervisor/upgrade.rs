@@ -119,6 +119,7 @@ impl Supervisor {
             merged: std::mem::take(&mut self.merged),
             own: self.recorder.snapshot(),
             scrapes: self.page.scrapes,
+            log_keeping: self.log_keeping.clone(),
             berths: Berths {
                 board: Berth::of(&self.board_fd),
                 listeners: self.listeners.iter().map(Berth::of).collect(),

@@ -42,9 +42,9 @@ pub fn bound_threads() -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_NPROC, soft.min(THREADS_MAX), hard.min(THREADS_MAX))?)
 }
 
-/// Lets processes that answer people go first.
+/// Lets those who answer people go before this thread, and before the threads that it will start.
 pub fn run_nicely(niceness: i32) -> io::Result<()> {
-    // SAFETY: setpriority takes plain numbers; 0 means the calling process.
+    // SAFETY: setpriority takes plain numbers; on Linux 0 means the calling thread.
     nix::errno::Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) })?;
     Ok(())
 }

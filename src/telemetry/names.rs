@@ -133,6 +133,14 @@ metrics! {
     Gauge AUDIT_UNPUBLISHED_RECORDS = "hotline_audit_unpublished_records";
     /// Tries to publish the log that failed; it stops for good where the log contradicts a signed head.
     Counter AUDIT_PUBLISH_FAILURES = "hotline_audit_publish_failures_total";
+    /// Looks for records past their time, by outcome: nothing, done, bounded (done, and more is left), held (a legal hold stands), clock (it cannot be believed), broken (the log is not in order), failed.
+    Counter AUDIT_DISPOSALS = "hotline_audit_disposals_total";
+    /// Records that were disposed of, from the first of the log on.
+    Gauge AUDIT_DISPOSED_RECORDS = "hotline_audit_disposed_records";
+    /// Legal holds on the log; while there is one, nothing is disposed of.
+    Gauge AUDIT_HOLDS = "hotline_audit_holds";
+    /// What operators did about the keeping of the log, by act (hold, release, dispose) and outcome: done, refused.
+    Counter AUDIT_KEEPING_ACTS = "hotline_audit_keeping_acts_total";
     /// Connections made to the scribe.
     Counter AUDIT_CONNECTS = "hotline_audit_connects_total";
 
@@ -155,6 +163,14 @@ metrics! {
     Counter POOL_SCALED = "hotline_pool_scaled_total";
     /// Jobs refused because the queue of a pool was full.
     Counter POOL_REFUSED = "hotline_pool_refused_total";
+
+    // Policy.
+    /// Decisions about matters, by where they came from (engine, memory) and outcome (allowed, denied).
+    Counter POLICY_DECISIONS = "hotline_policy_decisions_total";
+    /// Decisions that a worker remembers.
+    Gauge POLICY_REMEMBERED = "hotline_policy_remembered";
+    /// Acts of forgetting somebody, by outcome: done, held (something stands against it), failed.
+    Counter SUBJECTS_ERASED = "hotline_subjects_erased_total";
 
     // Background worker.
     /// Jobs by state: ready, leased, dead.

@@ -8,6 +8,7 @@ use super::checkpoint::Checkpoint;
 use super::edge::Edge;
 use super::hash::{self, Hash};
 use super::proof::{Hashes, inclusion};
+use super::pruned::Pruned;
 use super::tile::{TILE_WIDTH, Tile, TileKind};
 use super::written::Proof;
 use crate::vault::write_private;
@@ -27,6 +28,8 @@ pub enum StoreError {
     Write { path: PathBuf, source: io::Error },
     #[error("{} is not what its name says", path.display())]
     Malformed { path: PathBuf },
+    #[error("the first {} entries are no longer there since {}", .0.minimum_index, .0.since)]
+    Pruned(Pruned),
 }
 
 impl Store {
@@ -64,6 +67,12 @@ impl Store {
 
     /// A tile's bytes. One that is not full may be the beginning of one that has become full since.
     pub fn read(&self, tile: &Tile) -> Result<Vec<u8>, StoreError> {
+        if tile.kind == TileKind::Entries
+            && let Some(pruned) = self.pruned()?
+            && tile.index < pruned.minimum_index / TILE_WIDTH as u64
+        {
+            return Err(StoreError::Pruned(pruned));
+        }
         let path = self.folder.join(tile.to_string());
         match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !tile.is_full() => {
@@ -109,7 +118,7 @@ impl Store {
         Edge::of(size, levels.collect::<Result<_, _>>()?).ok_or(malformed)
     }
 
-    fn hashes(&self, tile: &Tile) -> Result<Vec<Hash>, StoreError> {
+    pub(super) fn hashes(&self, tile: &Tile) -> Result<Vec<Hash>, StoreError> {
         let bytes = self.read(tile)?;
         let (hashes, rest) = bytes.as_chunks::<32>();
         if hashes.len() != tile.width || !rest.is_empty() {

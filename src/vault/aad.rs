@@ -12,6 +12,13 @@ pub struct Aad<'a> {
 }
 
 impl Aad<'_> {
+    /// As `bytes`, and of this subject alone.
+    pub(super) fn bytes_of(&self, subject: &str, header: &[u8]) -> Vec<u8> {
+        let version = self.version.to_le_bytes();
+        let place = [self.table, self.row, self.column].map(str::as_bytes);
+        length_prefixed([header, subject.as_bytes(), place[0], place[1], place[2], &version])
+    }
+
     /// All of it behind the envelope's header, every part with its length before it.
     pub(super) fn bytes(&self, header: &[u8]) -> Vec<u8> {
         let version = self.version.to_le_bytes();

@@ -5,10 +5,13 @@
 //! another row, column or version does not open. The keys themselves lie wrapped in the keyring,
 //! which only the supervisor reads.
 //!
+//! Between the data key of a class and what is said of one person lies a key of that person ([`SubjectKey`]): the data
+//! key wraps it, it seals the values, and with it they all end. Recordings are sealed in pieces (`segments`).
+//!
 //! Nonces are random, so a key may seal 2^32 values and no more. No key comes near: an object's key is of one row, and
 //! is used once for each version of its few columns (a version is a `u32`, and all versions are kept); a cached answer's
 //! is of one person and path, whom `rate.authenticated` bounds; a key over the keys wraps each data key once. The audit
-//! log and TLS tickets count for themselves (`audit::AuditKeys`, `tickets::Sealer`).
+//! log, TLS tickets and recordings count for themselves (`audit::AuditKeys`, `tickets::Sealer`, `segments`).
 mod aad;
 mod class;
 mod credential_kek;
@@ -23,9 +26,11 @@ mod private_file;
 mod provider;
 mod providers;
 mod rotation;
+mod segments;
 mod soft_kek;
 mod state;
 mod stored;
+mod subject;
 #[cfg(test)]
 mod testing;
 mod token;
@@ -38,11 +43,14 @@ use zeroize::Zeroizing;
 pub use aad::Aad;
 pub use class::KeyClass;
 pub use data_keys::DataKeys;
+pub use envelope::{Head, Under};
 pub use keyring::{Keyring, KeyringError};
 pub use listing::{ListedKek, ListedKey, Listing};
-pub(crate) use private_file::write_private;
+pub use private_file::write_private;
 pub use provider::ProviderError;
+pub use segments::{SealingWriter, SegmentReader};
 pub use state::KeyState;
+pub use subject::SubjectKey;
 
 pub use crate::wire::KeyBytes;
 
@@ -58,9 +66,9 @@ pub enum VaultError {
     NoKey { class: KeyClass },
     #[error("could not open: version {version} of the {class:?} key is not in the keyring")]
     NoVersion { class: KeyClass, version: u16 },
-    #[error("could not open: not a sealed value of format {}", envelope::FORMAT)]
+    #[error("could not open: not a sealed value of a format that is known here")]
     Malformed,
-    #[error("could not open: sealed for another class of keys")]
+    #[error("could not open: sealed for another class of keys, or under another kind of key")]
     OtherClass,
     #[error("could not open: changed, or sealed for another place")]
     Refused,
@@ -86,34 +94,28 @@ impl Vault {
     /// Seals a value for the place `aad` names.
     pub fn seal(&self, class: KeyClass, aad: &Aad<'_>, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
         let key = self.sealing(class)?;
-        let header = envelope::Header { class, key_version: key.secret.version };
-        envelope::seal(&key.object_key(class, aad), header, aad, plain)
+        let head = Under::Class(class, key.secret.version).head();
+        envelope::seal(&object_key(&key.extracted, class, aad), head, aad.bytes(&head), plain)
     }
 
     /// Opens what was sealed for exactly this class and place.
     pub fn open(&self, class: KeyClass, aad: &Aad<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let header = envelope::Header::read(sealed)?;
-        if header.class != class {
-            return Err(VaultError::OtherClass);
-        }
+        let under = Under::read(sealed)?;
+        let version = match under {
+            Under::Class(of, version) if of == class => version,
+            _ => return Err(VaultError::OtherClass),
+        };
         let versions = self.classes.get(&class).ok_or(VaultError::NoKey { class })?;
-        let version = header.key_version;
         let key = versions
             .iter()
             .find(|key| key.secret.version == version)
             .ok_or(VaultError::NoVersion { class, version })?;
-        envelope::open(&key.object_key(class, aad), header, aad, sealed)
+        envelope::open(&object_key(&key.extracted, class, aad), aad.bytes(&under.head()), sealed)
     }
 
-    /// What every value begins with that is sealed for this class now.
-    pub fn head(&self, class: KeyClass) -> Result<[u8; envelope::HEADER_BYTES], VaultError> {
-        Ok(envelope::Header { class, key_version: self.sealing(class)?.secret.version }.bytes())
-    }
-
-    /// Class and key version of a value that begins so; nothing if we did not seal it.
-    pub fn sealed_under(head: &[u8; envelope::HEADER_BYTES]) -> Option<(KeyClass, u16)> {
-        let header = envelope::Header::of(*head).ok()?;
-        Some((header.class, header.key_version))
+    /// What this class's data key seals under now.
+    pub fn newest(&self, class: KeyClass) -> Result<Under, VaultError> {
+        Ok(Under::Class(class, self.sealing(class)?.secret.version))
     }
 
     /// A digest that finds equal values without telling them. `domain` keeps the names of staff and
@@ -157,18 +159,21 @@ impl DataKey {
         let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, b"hotline-vault-v1").extract(&secret.bytes);
         Self { secret, extracted }
     }
+}
 
-    /// The key of one object. Random nonces under a key that seals a handful of values never meet.
-    fn object_key(&self, class: KeyClass, aad: &Aad<'_>) -> Zeroizing<[u8; 32]> {
-        let info =
-            aad::length_prefixed([&[envelope::class_number(class)][..], aad.table.as_bytes(), aad.row.as_bytes()]);
-        let mut key = Zeroizing::new([0; 32]);
-        self.extracted
-            .expand(&[&info], hkdf::HKDF_SHA256)
-            .and_then(|material| material.fill(&mut *key))
-            .expect("32 bytes are one block of HKDF-SHA256, and names are short of its limit");
-        key
-    }
+/// The key of one object. Random nonces under a key that seals a handful of values never meet.
+fn object_key(extracted: &hkdf::Prk, class: KeyClass, aad: &Aad<'_>) -> Zeroizing<[u8; 32]> {
+    let info = aad::length_prefixed([&[envelope::class_number(class)][..], aad.table.as_bytes(), aad.row.as_bytes()]);
+    expand(extracted, &info)
+}
+
+fn expand(extracted: &hkdf::Prk, info: &[u8]) -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 32]);
+    extracted
+        .expand(&[info], hkdf::HKDF_SHA256)
+        .and_then(|material| material.fill(&mut *key))
+        .expect("32 bytes are one block of HKDF-SHA256, and names are short of its limit");
+    key
 }
 
 #[cfg(test)]

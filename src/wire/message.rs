@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use super::policy::{PolicyAsk, PolicyTold};
 use crate::audit::Event;
 use crate::config::Config;
 use crate::telemetry::Snapshot;
@@ -76,6 +77,8 @@ pub enum FromWorker {
     DutyDone { request_id: u64, outcome: Result<DutyOutcome, String> },
     /// Answer to `ToWorker::ReloadCertificate`: what was wrong, if anything.
     CertificateReloaded { refused: Option<String> },
+    /// The scribe's alone: how the log stands with its keeping, once it serves and whenever that changes.
+    LogKeeping(LogKeeping),
     /// Why this worker leaves without having served; fit to be shown to an operator.
     CannotStart { reason: String },
     /// Last message before a clean exit.
@@ -109,7 +112,7 @@ pub enum ToWorker {
     Scrape { scrape_id: u64 },
     /// Another worker published this.
     Live(LiveEvent),
-    /// A request from the admin socket that needs the store.
+    /// A request from the admin socket that needs the store, or to the scribe, the log.
     Admin { request_id: u64, call: AdminCall },
     /// To an API worker: something the supervisor itself cannot do, having neither log nor store.
     Duty { request_id: u64, duty: Duty },
@@ -147,19 +150,71 @@ pub struct KeyBytes {
 /// Something live connections may be told. Carries names of things, never their content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveEvent {
-    /// `call:<id>`, `case:<id>`, `cases` or `session:<id>`.
+    /// `call:<id>`, `case:<id>`, `cases`, `alerts` or `session:<id>`.
     pub topic: String,
     /// Ready JSON, at most 1 KiB, without personal data.
     pub payload: String,
 }
 
-/// Commands that arrive on the admin socket and need a worker with the store.
+/// What keeps records of the audit log, and what is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogKeeping {
+    /// While there is one, nothing is disposed of.
+    pub holds: Vec<LogHold>,
+    /// The first records, up to this one, are disposed of; 0: none.
+    pub disposed: u64,
+    /// When the last of them were.
+    pub disposed_at: String,
+    /// Why nothing is disposed of, where that is not as it should be.
+    pub impediment: Option<String>,
+}
+
+/// A legal hold on the audit log, by the number of its record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogHold {
+    pub seq: u64,
+    pub since: String,
+    pub by: String,
+}
+
+/// Commands that arrive on the admin socket and need a worker: with the store, or with the log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum AdminCall {
     /// `hotline token --user NAME --ttl 1h`: a bearer token for automation.
     MintToken { user: String, ttl_seconds: u64, requested_by_uid: u32 },
     /// `hotline user …`: the operator's way in when nobody else is there to let people in.
     People { act: PeopleAct, requested_by_uid: u32 },
+    /// `hotline policy …`
+    Policy { ask: PolicyAsk, requested_by_uid: u32 },
+    /// `hotline subject …`: the people whose matters are kept.
+    Subjects { act: SubjectAct, requested_by_uid: u32 },
+    /// `hotline alerts acknowledge`: somebody looks after what a record of the audit log tells.
+    Acknowledge { seq: u64, note: String, requested_by_uid: u32 },
+    /// `hotline audit hold|release|dispose`: for the scribe.
+    Log { act: LogAct, requested_by_uid: u32 },
+}
+
+/// What an operator does about the keeping of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LogAct {
+    /// Keeps all records until it is released.
+    Hold { reason: String },
+    /// Ends a hold; which one may be left out where there is one.
+    Release { hold: Option<u64>, reason: String },
+    /// Looks for what is past its time now. Whoever says what day it is (UTC) vouches for the clock.
+    Dispose { today: String },
+}
+
+/// What an operator does about somebody whose matter is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum SubjectAct {
+    /// Forgets whoever the case is about: with it all their calls and cases.
+    #[serde(rename_all = "camelCase")]
+    Erase { case_number: String, reason: String },
 }
 
 /// What an operator does about people.
@@ -233,6 +288,11 @@ pub enum AdminReply {
     Person {
         name: String,
         one_time_password: Option<String>,
+    },
+    Policy(PolicyTold),
+    /// What was done, fit to be shown.
+    Done {
+        what: String,
     },
     /// What was wrong, fit to be shown.
     Refused {

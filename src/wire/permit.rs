@@ -17,6 +17,7 @@ pub enum Kind {
     Drained,
     DutyDone,
     Hello,
+    LogKeeping,
     Metrics,
     Publish,
     Ready,
@@ -78,6 +79,10 @@ impl Permits {
         let (role, stage, kind) = (self.role, self.stage, Kind::of(message));
         let row = PERMITTED.iter().find(|(in_stage, of_kind, _)| (*in_stage, *of_kind) == (stage, kind));
         let Some((_, _, times)) = row else { return Err(Violation::NotNow { role, stage, kind }) };
+        // Whoever has no log has nothing to say about one.
+        if kind == Kind::LogKeeping && role != Role::Scribe {
+            return Err(Violation::NotNow { role, stage, kind });
+        }
         if let FromWorker::UnwrapKey { class } = message
             && !keys_of(role).contains(class)
         {
@@ -124,6 +129,7 @@ impl Kind {
             FromWorker::Drained => Self::Drained,
             FromWorker::DutyDone { .. } => Self::DutyDone,
             FromWorker::Hello { .. } => Self::Hello,
+            FromWorker::LogKeeping(_) => Self::LogKeeping,
             FromWorker::Metrics { .. } => Self::Metrics,
             FromWorker::Publish(_) => Self::Publish,
             FromWorker::Ready(_) => Self::Ready,
@@ -158,13 +164,14 @@ const PERMITTED: &[(Stage, Kind, Times)] = &[
     (Stage::Serving, Kind::AdminReply, Times::PerMinute(6_000)),
     (Stage::Serving, Kind::CertificateReloaded, Times::PerMinute(600)),
     (Stage::Serving, Kind::DutyDone, Times::PerMinute(600)),
+    (Stage::Serving, Kind::LogKeeping, Times::PerMinute(6_000)),
     (Stage::Serving, Kind::Drained, Times::Once),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Confinement;
+    use crate::wire::{Confinement, LogKeeping};
 
     const READY: FromWorker =
         FromWorker::Ready(Confinement { uid: 0, no_new_privileges: true, calls_filtered: true, landlock_abi: 0 });
@@ -197,6 +204,16 @@ mod tests {
             }
         }
         assert!(!keys_of(Role::Api).contains(&KeyClass::Audit), "the public worker cannot read the log");
+    }
+
+    #[test]
+    fn only_the_scribe_tells_how_the_log_is_kept() {
+        let now = Instant::now();
+        for role in [Role::Api, Role::Background, Role::Scribe] {
+            let mut permits = Permits::serving(role);
+            let told = permits.admit(&FromWorker::LogKeeping(LogKeeping::default()), now);
+            assert_eq!(told.is_ok(), role == Role::Scribe, "{role:?}");
+        }
     }
 
     #[test]

@@ -16,11 +16,12 @@ pub const COMMON_GROUND: u64 = {
     hash
 };
 
-const SOURCES: [&[u8]; 20] = [
+const SOURCES: [&[u8]; 24] = [
     // What the processes say to each other …
     include_bytes!("message.rs"),
     include_bytes!("frame.rs"),
     include_bytes!("permit.rs"),
+    include_bytes!("policy.rs"),
     include_bytes!("../audit/event.rs"),
     include_bytes!("../config/keys.rs"),
     include_bytes!("../config/sections.rs"),
@@ -29,12 +30,15 @@ const SOURCES: [&[u8]; 20] = [
     include_bytes!("../vault/class.rs"),
     include_bytes!("../vault/data_keys.rs"),
     // … what they share …
+    include_bytes!("../audit/checkpoint.rs"),
+    include_bytes!("../audit/standing.rs"),
     include_bytes!("../board/generations.rs"),
     include_bytes!("../board/heartbeat.rs"),
     include_bytes!("../board/layout.rs"),
     include_bytes!("../board/limits.rs"),
     include_bytes!("../board/sessions.rs"),
     include_bytes!("../vault/stored.rs"),
+    include_bytes!("../../workers/policy/src/roles.rs"),
     include_bytes!("../../workers/domain/src/store/sqlite/migrate.rs"),
     // … and what one supervisor leaves to the next.
     include_bytes!("../lifecycle/slot_life/record.rs"),

@@ -46,9 +46,9 @@ pub(super) fn confine(role: Role, config: &Config) -> Result<Confinement, Confin
 
 fn duties(role: Role) -> &'static [Duty] {
     match role {
-        Role::Api => &[Duty::Accept, Duty::ConnectUnix, Duty::ChooseCpu],
+        Role::Api => &[Duty::Accept, Duty::ConnectUnix, Duty::ChooseCpu, Duty::YieldToOthers],
         Role::Background => &[Duty::ConnectUnix, Duty::YieldToOthers],
-        Role::Scribe => &[Duty::Accept],
+        Role::Scribe => &[Duty::Accept, Duty::YieldToOthers],
     }
 }
 

@@ -13,7 +13,8 @@ use crate::telemetry::{Recorder, names};
 use crate::tickets::TicketKeys;
 use crate::vault::KeyClass;
 use crate::wire::{
-    self, AdminCall, AdminReply, Confinement, Duty, DutyOutcome, FrameError, FromWorker, KeyBytes, LiveEvent, ToWorker,
+    self, AdminCall, AdminReply, Confinement, Duty, DutyOutcome, FrameError, FromWorker, KeyBytes, LiveEvent,
+    LogKeeping, ToWorker,
 };
 
 /// The control socket before the worker serves.
@@ -163,6 +164,11 @@ impl ControlSender {
 
     pub fn duty_done(&self, request_id: u64, outcome: Result<DutyOutcome, String>) {
         self.send(FromWorker::DutyDone { request_id, outcome });
+    }
+
+    /// How the audit log stands with its keeping.
+    pub fn log_keeping(&self, keeping: LogKeeping) {
+        self.send(FromWorker::LogKeeping(keeping));
     }
 
     pub fn certificate_reloaded(&self, refused: Option<String>) {

@@ -1,5 +1,7 @@
 //! The harness: starts the real supervisor on free ports, speaks to it as a client would, and on
 //! failure prints what every process logged.
+mod aged;
+mod browser;
 mod http;
 mod installation;
 mod notify;
@@ -9,6 +11,8 @@ mod systemd;
 mod token;
 mod wait;
 
+pub use aged::AgedHouse;
+pub use browser::Browser;
 pub use http::{Answer, Client, Request, Tls};
 pub use installation::Installation;
 pub use notify::ServiceManager;

@@ -73,6 +73,7 @@ impl Hotline {
             state_dir = "{state}"
             models_dir = "{models}"
             knowledge_dir = "{knowledge}"
+            policy_dir = "{policy}"
             [telemetry]
             metrics_bind = "127.0.0.1:0"
             [workers]
@@ -88,6 +89,7 @@ impl Hotline {
             state = folder.join("state").display(),
             models = models().display(),
             knowledge = repository().join("config/knowledge").display(),
+            policy = repository().join("config/policy").display(),
         )
         .parse()
         .unwrap();

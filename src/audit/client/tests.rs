@@ -45,6 +45,7 @@ impl House {
             segment_bytes_max: 1 << 20,
             origin: "localhost/hotline".to_owned(),
             publish_interval_ms: 10,
+            retention_years: 7,
         };
         AuditClient::connect(self.folder.path(), SOURCE.to_owned(), &config)
     }

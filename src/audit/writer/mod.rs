@@ -3,6 +3,8 @@
 //! Only one process writes a log; a lock says which. A batch counts once it is on disk: if writing
 //! fails, the file is cut back to where it was and the same batch may be tried again. Records are
 //! written at a known place, so whatever an earlier try left there is gone.
+//!
+//! A segment ends where a bundle of the published log ends, so that both can be disposed of together.
 mod recovery;
 mod sources;
 
@@ -19,9 +21,13 @@ use super::checkpoint::Checkpoint;
 use super::event::Event;
 use super::keys::{AuditKeys, Sealer};
 use super::record::{Origin, Record};
+use super::retention;
 use super::segment::{LOCK_FILE, Segment};
+use super::standing::Standing;
+use crate::lifecycle::clock;
 use crate::sys;
 use crate::telemetry::names;
+use crate::tlog::TILE_WIDTH;
 use sources::Sources;
 
 /// The log, open for writing.
@@ -31,6 +37,9 @@ pub struct LogWriter {
     sealer: Sealer,
     head: Head,
     sources: Sources,
+    standing: Standing,
+    /// When the clock was last believed.
+    clock_ms: i64,
     file: File,
     /// Bytes of the current segment that count.
     length: u64,
@@ -101,6 +110,8 @@ impl LogWriter {
             sealer,
             head: found.head.clone(),
             sources: found.sources,
+            standing: found.standing,
+            clock_ms: found.clock_ms,
             file,
             length,
             segment_bytes_max,
@@ -117,14 +128,29 @@ impl LogWriter {
     }
 
     /// Writes what is new in the batches and makes it last; gives how many records that were. After an
-    /// error nothing of it counts.
+    /// error what is left of it may be tried again: what `durable` tells then has been written.
     pub fn append(&mut self, batches: &[Batch]) -> Result<u64, WriterError> {
+        let before = self.head.seq;
+        // Twice where a segment ends within the batches.
+        while self.append_to_segment(batches)? {}
+        Ok(self.head.seq - before)
+    }
+
+    /// Writes what belongs into the current segment; tells whether there may be more.
+    fn append_to_segment(&mut self, batches: &[Batch]) -> Result<bool, WriterError> {
         self.make_ready().map_err(WriterError::Write)?;
         let started = Instant::now();
-        let mut next = Next { head: self.head.clone(), sources: Vec::new(), lines: Vec::new() };
+        let mut next = Next {
+            head: self.head.clone(),
+            sources: Vec::new(),
+            standing: self.standing.clone(),
+            lines: Vec::new(),
+            is_cut: false,
+            seq_max: if self.is_full() { self.head.seq.next_multiple_of(TILE_WIDTH as u64) } else { u64::MAX },
+        };
         batches.iter().for_each(|batch| self.render(batch, &mut next));
         if next.head.seq == self.head.seq {
-            return Ok(0);
+            return Ok(false);
         }
         self.needs_trim = true;
         self.write(&next.lines).map_err(WriterError::Write)?;
@@ -132,6 +158,7 @@ impl LogWriter {
         let records = next.head.seq - self.head.seq;
         self.length += next.lines.len() as u64;
         self.head = next.head;
+        self.standing = next.standing;
         next.sources.into_iter().for_each(|(source, number)| self.sources.advance(source, number));
         metrics::counter!(names::AUDIT_RECORDS).increment(records);
         metrics::histogram!(names::AUDIT_BATCH_RECORDS).record(records as f64);
@@ -139,7 +166,7 @@ impl LogWriter {
         if self.head.seq - self.checkpoint.seq >= CHECKPOINT_RECORDS {
             self.try_checkpoint();
         }
-        Ok(records)
+        Ok(next.is_cut)
     }
 
     /// All of a source up to this number is on disk; 0 if nothing is.
@@ -152,10 +179,41 @@ impl LogWriter {
         &self.head
     }
 
+    /// Which holds are on the log, and what of it is disposed of.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Nothing has ever contradicted the chain.
+    pub fn is_intact(&self) -> bool {
+        self.is_intact
+    }
+
+    /// Whether the clock can be believed: not where it says that the log stood still for long (`retention`).
+    pub fn believes(&mut self, now_ms: i64) -> bool {
+        let is_plausible = retention::is_plausible(self.clock_ms, now_ms);
+        if is_plausible {
+            self.clock_ms = now_ms;
+        }
+        is_plausible
+    }
+
+    /// Somebody who knows what day it is says that the clock is right.
+    pub fn trust_clock(&mut self, now_ms: i64) {
+        self.clock_ms = now_ms;
+    }
+
     /// Vouches for the log as it is now.
     pub fn checkpoint(&mut self) -> Result<(), WriterError> {
-        let checkpoint = Checkpoint::new(&self.head, self.is_intact, self.sources.numbers(), &self.keys);
-        checkpoint.write(&self.folder).map_err(WriterError::Checkpoint)?;
+        self.believes(now_ms());
+        let checkpoint = Checkpoint {
+            clock_ms: Some(self.clock_ms),
+            intact: self.is_intact,
+            sources: self.sources.numbers(),
+            standing: self.standing.clone(),
+            ..Checkpoint::at(&self.head)
+        };
+        checkpoint.vouched(&self.keys).write(&self.folder).map_err(WriterError::Checkpoint)?;
         self.checkpoint = Passed { seq: self.head.seq, at: Instant::now() };
         Ok(())
     }
@@ -183,14 +241,21 @@ impl LogWriter {
             if number <= durable {
                 continue;
             }
+            if next.head.seq == next.seq_max {
+                next.is_cut = true;
+                break;
+            }
             let origin = Origin { source: &batch.source, number };
             let record = Record::link(event, origin, next.head.seq + 1, &next.head.hash, &self.sealer, self.is_intact);
             next.head.moved_to(&record);
+            next.standing.note(&record, Some(event.details.as_bytes()));
             next.lines.extend_from_slice(record.canonical().as_bytes());
             next.lines.push(b'\n');
             durable = number;
         }
-        next.sources.push((batch.source.clone(), durable));
+        if durable > 0 {
+            next.sources.push((batch.source.clone(), durable));
+        }
     }
 
     fn write(&self, lines: &[u8]) -> io::Result<()> {
@@ -201,6 +266,11 @@ impl LogWriter {
         written
     }
 
+    /// Nothing is added to it but what fills the bundle.
+    fn is_full(&self) -> bool {
+        self.length >= self.segment_bytes_max
+    }
+
     /// Takes back what a failed try left, and begins a new segment when this one is full.
     fn make_ready(&mut self) -> io::Result<()> {
         if self.needs_trim {
@@ -209,7 +279,7 @@ impl LogWriter {
             self.sealer = self.keys.sealer().ok_or_else(|| io::Error::other("no random bytes"))?;
             self.needs_trim = false;
         }
-        if self.length >= self.segment_bytes_max {
+        if self.is_full() && self.head.seq.is_multiple_of(TILE_WIDTH as u64) {
             self.file = create(&Segment::new(&self.folder, self.head.seq + 1))?;
             self.length = 0;
             self.try_checkpoint();
@@ -222,7 +292,15 @@ impl LogWriter {
 struct Next {
     head: Head,
     sources: Vec<(String, u64)>,
+    standing: Standing,
     lines: Vec<u8>,
+    /// Where the segment ends, and whether there is more.
+    seq_max: u64,
+    is_cut: bool,
+}
+
+fn now_ms() -> i64 {
+    i64::try_from(clock::now_ms()).unwrap_or(i64::MAX)
 }
 
 fn lock(folder: &Path) -> Result<Flock<File>, WriterError> {

@@ -2,7 +2,8 @@
 //!
 //! A last record that is not complete was never acknowledged: it is cut off, and kept aside. Anything
 //! else that does not fit stays as it is, for `verify` to point at, and the log goes on in a new
-//! segment behind all numbers that were ever used. Reading begins at the checkpoint.
+//! segment behind all numbers that were ever used. Reading begins at the checkpoint; where the checkpoint is lost, at
+//! the beginning of what is left of the log.
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -12,14 +13,18 @@ use super::super::chain::Head;
 use super::super::checkpoint::{Checkpoint, CheckpointError};
 use super::super::event::{Event, EventType, Outcome, Severity};
 use super::super::keys::AuditKeys;
-use super::super::record::Record;
+use super::super::record::{Record, at_ms_of};
 use super::super::segment::{LineError, Segment, segments};
+use super::super::standing::{Standing, is_about_keeping};
 use super::sources::Sources;
 use crate::lifecycle::clock;
 
 pub(super) struct Found {
     pub(super) head: Head,
     pub(super) sources: Sources,
+    pub(super) standing: Standing,
+    /// Until when the log is known to have been at work: what its last record says, or its checkpoint if that is less.
+    pub(super) clock_ms: i64,
     /// The segment to go on with and how much of it counts; none: begin a new one.
     pub(super) current: Option<(Segment, u64)>,
     pub(super) trimmed_bytes: u64,
@@ -34,6 +39,8 @@ pub(super) fn recover(folder: &Path, keys: &AuditKeys) -> io::Result<Found> {
     let mut found = Found {
         head: Head::start(),
         sources: Sources::default(),
+        standing: Standing::default(),
+        clock_ms: i64::MAX,
         current: None,
         trimmed_bytes: 0,
         broken: None,
@@ -41,14 +48,23 @@ pub(super) fn recover(folder: &Path, keys: &AuditKeys) -> io::Result<Found> {
     };
     let checkpoint = found.trusted_checkpoint(folder, keys, holds_records(&files)?)?;
     let passed = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.seq);
+    found.standing = checkpoint.as_ref().map(|checkpoint| checkpoint.standing.clone()).unwrap_or_default();
+    let mut reading = Reading { keys, passed: checkpoint.as_ref(), last_at: None };
     for (source, number) in checkpoint.iter().flat_map(|checkpoint| &checkpoint.sources) {
         found.sources.advance(source.clone(), *number);
     }
     let from = files.iter().rposition(|segment| segment.first_seq <= passed).unwrap_or(0);
     for (index, segment) in files.iter().enumerate().skip(from) {
         let is_last = index + 1 == files.len();
-        found.read(segment, index == from && from > 0, is_last, checkpoint.as_ref())?;
+        if index == from && segment.first_seq == found.standing.disposed_seq() + 1 {
+            found.begin_behind_the_disposed();
+        }
+        found.read(segment, index == from && from > 0, is_last, &mut reading)?;
     }
+    let last_at_ms = reading.last_at.map(|last| at_ms_of(&last).unwrap_or(i64::MIN));
+    let clock_ms = checkpoint.as_ref().and_then(|checkpoint| checkpoint.clock_ms);
+    // Of an empty log there is nothing to lose.
+    found.clock_ms = last_at_ms.into_iter().chain(clock_ms).min().unwrap_or_else(super::now_ms);
     if let Some(checkpoint) = checkpoint {
         found.is_intact &= checkpoint.intact;
         found.compare_end(checkpoint);
@@ -88,6 +104,14 @@ pub(super) fn events(trimmed_bytes: u64, broken: Option<&str>) -> Vec<Event> {
     events
 }
 
+/// What is at hand while segments are read.
+struct Reading<'a> {
+    keys: &'a AuditKeys,
+    passed: Option<&'a Checkpoint>,
+    /// What the last record says of its time.
+    last_at: Option<String>,
+}
+
 impl Found {
     fn trusted_checkpoint(
         &mut self,
@@ -111,7 +135,7 @@ impl Found {
     }
 
     /// Follows one segment. `joins`: it is where reading begins, and what is before it is taken as told.
-    fn read(&mut self, segment: &Segment, joins: bool, is_last: bool, passed: Option<&Checkpoint>) -> io::Result<()> {
+    fn read(&mut self, segment: &Segment, joins: bool, is_last: bool, reading: &mut Reading<'_>) -> io::Result<()> {
         let mut lines = segment.lines(0)?;
         let mut good = 0;
         let mut joins = joins;
@@ -134,17 +158,17 @@ impl Found {
                 && let Ok(first) = serde_json::from_slice::<Record>(line)
             {
                 self.head = Head { seq: first.seq.saturating_sub(1), hash: first.prev_hash };
-                self.compare(passed);
+                self.compare(reading.passed);
             }
             match self.head.follow(line) {
                 Ok(record) => {
                     good = lines.offset();
-                    self.sources.advance(record.source, record.source_number);
-                    self.compare(passed);
+                    self.take(record, reading);
+                    self.compare(reading.passed);
                 }
                 Err(reason) => {
                     self.break_with(format!("{} line {number}: {reason}", segment.name()));
-                    self.skip_to(line);
+                    self.skip_to(line, reading);
                 }
             }
         }
@@ -153,13 +177,30 @@ impl Found {
     }
 
     /// Goes on behind a record that does not fit, if it is one at all and not from before.
-    fn skip_to(&mut self, line: &[u8]) {
+    fn skip_to(&mut self, line: &[u8], reading: &mut Reading<'_>) {
         if let Ok(record) = serde_json::from_slice::<Record>(line)
             && record.hash == record.computed_hash()
             && record.seq > self.head.seq
         {
             self.head.moved_to(&record);
-            self.sources.advance(record.source, record.source_number);
+            self.take(record, reading);
+        }
+    }
+
+    /// What a record tells beside being there. The checkpoint knows of what it has passed.
+    fn take(&mut self, record: Record, reading: &mut Reading<'_>) {
+        if is_about_keeping(&record.action) && reading.passed.is_none_or(|checkpoint| record.seq > checkpoint.seq) {
+            let details = reading.keys.open(&record).ok();
+            self.standing.note(&record, details.as_ref().map(|details| &details[..]));
+        }
+        self.sources.advance(record.source, record.source_number);
+        reading.last_at = Some(record.timestamp);
+    }
+
+    /// The first record that is left must follow the last one that is not.
+    fn begin_behind_the_disposed(&mut self) {
+        if let Some(disposed) = &self.standing.disposed {
+            self.head = Head { seq: disposed.what.last_seq, hash: disposed.what.last_hash.clone() };
         }
     }
 

@@ -137,18 +137,38 @@ fn a_full_disk_costs_nothing_but_time() {
 }
 
 #[test]
+fn what_a_full_segment_took_counts_though_the_next_one_cannot_begin() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let (mut writer, _) = LogWriter::open(&log, keys(), 1_500).unwrap();
+    writer.append(&[batch(SOURCE, 1, 250)]).unwrap();
+    let away = folder.path().join("away");
+    fs::rename(&log, &away).unwrap();
+    assert!(matches!(writer.append(&[batch(SOURCE, 251, 10)]), Err(WriterError::Write(_))));
+    assert_eq!((writer.durable(SOURCE), writer.head().seq), (256, 256));
+    fs::rename(&away, &log).unwrap();
+    assert_eq!(writer.append(&[batch(SOURCE, 251, 10)]).unwrap(), 4);
+    assert_eq!(verify(&log, None, None).unwrap().records, 260);
+}
+
+#[test]
 fn segments_follow_each_other_and_a_missing_one_is_missed() {
     let folder = tempfile::tempdir().unwrap();
     let (mut writer, _) = LogWriter::open(folder.path(), keys(), 1_500).unwrap();
-    (1..=20).for_each(|number| assert_eq!(writer.append(&[batch(SOURCE, number, 1)]).unwrap(), 1));
+    // Whatever comes at once, a segment ends where a bundle of the published log does.
+    let counts = [1, 100, 300, 111, 512, 255, 1];
+    for count in counts {
+        let first = writer.head().seq + 1;
+        assert_eq!(writer.append(&[batch(SOURCE, first, count)]).unwrap(), count as u64);
+    }
     drop(writer);
     let files = segments(folder.path()).unwrap();
-    assert!(files.len() > 3, "{} segments", files.len());
-    assert_eq!(verify(folder.path(), None, None).unwrap().records, 20);
-    assert_eq!(tail(folder.path(), 15, None).unwrap()[0]["seq"], 6);
+    assert_eq!(files.iter().map(|file| file.first_seq).collect::<Vec<_>>(), [1, 257, 513, 1_025]);
+    assert_eq!(verify(folder.path(), None, None).unwrap().records, 1_280);
+    assert_eq!(tail(folder.path(), 1_275, None).unwrap()[0]["seq"], 6);
     // A restart reads on from the checkpoint, not from the beginning.
     let (writer, opening) = LogWriter::open(folder.path(), keys(), 1_500).unwrap();
-    assert_eq!((opening.head.seq, opening.broken, writer.durable(SOURCE)), (20, None, 20));
+    assert_eq!((opening.head.seq, opening.broken, writer.durable(SOURCE)), (1_280, None, 1_280));
     drop(writer);
     fs::remove_file(&files[1].path).unwrap();
     assert_eq!(first_bad(folder.path()).seq, files[1].first_seq);

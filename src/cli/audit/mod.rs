@@ -1,16 +1,18 @@
-//! `hotline audit …`: works on the files alone, whether the service runs or not.
+//! `hotline audit …`: works on the files alone, whether the service runs or not; all but what keeps records.
 //!
 //! Verifying needs no secret. Where the keyring can be read (the service's own user), checkpoints are
 //! authenticated too and the details of records are shown; elsewhere they stay sealed.
 mod export;
+mod keeping;
 mod prove;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode as Code;
 
 use hotline::audit::{self, AuditKeys, FirstBad, VerifyError};
 use hotline::config::Config;
 use hotline::vault::{KeyClass, Keyring};
+use hotline::wire::LogAct;
 use serde_json::{Value, json};
 
 use super::output::{print, table};
@@ -57,6 +59,27 @@ pub(super) enum AuditCommand {
         #[arg(long = "key", value_name = "KEY")]
         keys: Vec<String>,
     },
+    /// Keep every record until the hold is released. Goes on record.
+    Hold {
+        /// Why; sealed with the record.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// End a hold. Goes on record.
+    Release {
+        /// Why; sealed with the record.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// The hold's number, where there is more than one.
+        #[arg(long, value_name = "SEQ")]
+        hold: Option<u64>,
+    },
+    /// Dispose of what is past its retention now, also after the service was off for long or its clock was put right.
+    Dispose {
+        /// Today's date (UTC), from somewhere else than this machine: it vouches for its clock.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        today: String,
+    },
     /// Show the newest records.
     Tail {
         /// How many.
@@ -66,7 +89,6 @@ pub(super) enum AuditCommand {
 }
 
 pub(super) fn run(config: &Config, command: &AuditCommand, json: bool) -> anyhow::Result<Code> {
-    let folder = config.paths.audit_dir();
     let keys = keys_if_allowed(config);
     match command {
         AuditCommand::Verify { keys: given } => verify(config, keys.as_ref(), given, json),
@@ -75,7 +97,12 @@ pub(super) fn run(config: &Config, command: &AuditCommand, json: bool) -> anyhow
         AuditCommand::Prove { seq, out } => prove::prove(config, *seq, out.as_deref(), json),
         AuditCommand::Check { entry, proof, keys } => prove::check(config, entry, proof, keys, json),
         AuditCommand::Extends { checkpoint, keys } => prove::extends(config, checkpoint, keys, json),
-        AuditCommand::Tail { count } => tail(&folder, *count as usize, keys.as_ref(), json),
+        AuditCommand::Hold { reason } => keeping::act(config, LogAct::Hold { reason: reason.clone() }, json),
+        AuditCommand::Release { reason, hold } => {
+            keeping::act(config, LogAct::Release { hold: *hold, reason: reason.clone() }, json)
+        }
+        AuditCommand::Dispose { today } => keeping::act(config, LogAct::Dispose { today: today.clone() }, json),
+        AuditCommand::Tail { count } => tail(config, *count as usize, keys.as_ref(), json),
     }
 }
 
@@ -93,8 +120,15 @@ fn verify(config: &Config, keys: Option<&AuditKeys>, given: &[String], json: boo
                 let how = if report.checkpoint_authenticated { "authenticated" } else { "not authenticated (no key)" };
                 let by =
                     if report.published_signed { "signed by a trusted key" } else { "signature not checked (no key)" };
+                let mut kept = String::new();
+                if report.disposed > 0 {
+                    kept += &format!("\ndisposed of: records 1 to {}, as the log says", report.disposed);
+                }
+                if report.holds > 0 {
+                    kept += &format!("\nlegal holds: {}", report.holds);
+                }
                 format!(
-                    "in order: {} records in {} segments, checkpoint at {} {how}\npublished: {} records, {by}\nlast hash {}",
+                    "in order: {} records in {} segments, checkpoint at {} {how}\npublished: {} records, {by}{kept}\nlast hash {}",
                     report.records, report.segments, report.checkpoint_seq, report.published, report.last_hash
                 )
             })?;
@@ -112,8 +146,12 @@ fn complaint(bad: &FirstBad) -> String {
     format!("NOT in order\nfile    {}\nline    {}\nrecord  {}\nreason  {}", bad.file, bad.line, bad.seq, bad.reason)
 }
 
-fn tail(folder: &Path, count: usize, keys: Option<&AuditKeys>, json: bool) -> anyhow::Result<Code> {
-    let records = audit::tail(folder, count, keys)?;
+fn tail(config: &Config, count: usize, keys: Option<&AuditKeys>, json: bool) -> anyhow::Result<Code> {
+    let folder = config.paths.audit_dir();
+    let records = audit::tail(&folder, count, keys)?;
+    if records.len() < count {
+        keeping::remark(config);
+    }
     if records.is_empty() {
         eprintln!("hotline: no records in {}", folder.display());
         return Ok(Code::SUCCESS);

@@ -52,7 +52,8 @@ pub(super) fn key(config: &Config, pem: bool, json: bool) -> anyhow::Result<Code
 /// Writes the entry and its proof as files, for somebody else.
 pub(super) fn prove(config: &Config, seq: u64, out: Option<&Path>, json: bool) -> anyhow::Result<Code> {
     let store = Store::new(config.paths.tlog_dir());
-    let Some((entry, proof)) = seq.checked_sub(1).map_or(Ok(None), |index| store.prove(index))? else {
+    let proven = seq.checked_sub(1).map_or(Ok(None), |index| store.prove(index));
+    let Some((entry, proof)) = proven.map_err(super::keeping::in_words)? else {
         bail!("there is no record {seq} under the signed head yet");
     };
     let stem = out.map_or_else(|| PathBuf::from(format!("audit-{seq}")), Path::to_owned);

@@ -58,6 +58,7 @@ fn sample(taken: Instant, pid: u32, requests: u32) -> Sample {
             supervisor: SupervisorStatus { pid, version: "0.1.0+test".to_owned(), uptime_seconds: 3_700 },
             address: "127.0.0.1:7000".to_owned(),
             metrics: "127.0.0.1:9464".to_owned(),
+            audit: None,
             workers: vec![
                 worker("scribe-0", "serving", 0, ""),
                 worker("api-0", "serving", 2, "SIGKILL"),

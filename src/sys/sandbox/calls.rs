@@ -13,7 +13,7 @@ pub enum Duty {
     ConnectUnix,
     /// Moves itself to its CPU.
     ChooseCpu,
-    /// Lowers its own priority.
+    /// Lowers the priority of its own threads.
     YieldToOthers,
 }
 

@@ -11,6 +11,7 @@ use hotline::vault::Vault;
 use hotline::wire::{LiveEvent, Slot};
 use hotline_domain::Domain;
 use hotline_domain::triage::Triage;
+use hotline_passkeys::Ceremonies;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::admission::{Admission, Emergencies};
@@ -19,6 +20,7 @@ use crate::connection::Connections;
 use crate::gate::{Charge, Payer, RequestIds, Tokens, TrustedProxies, charge};
 use crate::health::Health;
 use crate::live::Hub;
+use crate::matters::Matters;
 use crate::meters::Meters;
 
 pub(crate) type Shared = Arc<App>;
@@ -34,7 +36,9 @@ pub(crate) struct App {
     pub(crate) audit: AuditClient,
     pub(crate) triage: Arc<Triage>,
     pub(crate) tokens: Tokens,
+    pub(crate) passkeys: Ceremonies,
     pub(crate) cache: Arc<Cache>,
+    pub(crate) matters: Matters,
     pub(crate) hub: Hub,
     pub(crate) health: Health,
     pub(crate) meters: Meters,
@@ -72,6 +76,7 @@ pub(crate) struct Parts {
     pub(crate) audit: AuditClient,
     pub(crate) triage: Arc<Triage>,
     pub(crate) tokens: Tokens,
+    pub(crate) passkeys: Ceremonies,
     pub(crate) publish: Publish,
 }
 
@@ -85,7 +90,8 @@ pub(crate) struct Drain {
 
 impl App {
     pub(crate) fn new(parts: Parts) -> Shared {
-        let Parts { config, slot, generation, boot_id, board, vault, domain, audit, triage, tokens, publish } = parts;
+        let Parts { config, slot, generation, boot_id, board, vault, domain, audit, triage, tokens, passkeys, publish } =
+            parts;
         let cache = Cache::new(
             &config.paths.state_dir,
             slot.index,
@@ -97,6 +103,7 @@ impl App {
             trusted_proxies: TrustedProxies::new(&config.server),
             request_ids: RequestIds::new(boot_id, slot.index, generation),
             cache: Arc::new(cache),
+            matters: Matters::default(),
             hub: Hub::default(),
             health: Health::default(),
             meters: Meters::new(),
@@ -119,6 +126,7 @@ impl App {
             audit,
             triage,
             tokens,
+            passkeys,
             publish,
         });
         let router = crate::routes::router(Arc::clone(&app));

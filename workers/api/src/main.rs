@@ -25,8 +25,12 @@ mod health;
 mod json;
 /// WebSockets and what they are told.
 mod live;
+/// Whether somebody may do something with a matter.
+mod matters;
 /// Registered metric handles.
 mod meters;
+/// `hotline policy check`.
+mod policy_check;
 /// Refusals, rendered in one place.
 mod problem;
 /// The domain, as this worker asks it.
@@ -46,5 +50,11 @@ mod worker;
 use hotline::wire::Role;
 
 fn main() -> std::process::ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if let (Some(command), Some(folder)) = (arguments.next(), arguments.next())
+        && command == "check-policy"
+    {
+        return policy_check::run(std::path::Path::new(&folder));
+    }
     worker::run(hotline::worker::enter(Role::Api)).into()
 }

@@ -89,6 +89,19 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found")
     }
 
+    /// It was there; the person it was about is forgotten.
+    pub(crate) fn erased() -> Self {
+        Self::new(StatusCode::GONE, "erased", "Gone")
+            .detail("The person this was about was erased; nothing that was said of them is left.")
+    }
+
+    /// It was there, for as long as it had to be.
+    pub(crate) fn disposed(since: &str) -> Self {
+        Self::new(StatusCode::GONE, "disposed", "Gone")
+            .detail(format!("This was disposed of at {since}, being past its retention."))
+            .member("disposedAt", since)
+    }
+
     pub(crate) fn too_large(bytes_max: u64) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Payload too large")
             .detail(format!("At most {bytes_max} bytes are taken here."))

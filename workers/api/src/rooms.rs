@@ -7,7 +7,7 @@ use hotline::vault::{Aad, KeyClass};
 use hotline_domain::calls::Call;
 use hotline_domain::cases::{self, Case, CaseError};
 use hotline_domain::people::Person;
-use hotline_domain::policy::Permissions;
+use hotline_domain::policy::{Action, Permissions};
 use hotline_domain::sessions::Session;
 use hotline_domain::store::StoreError;
 use http::HeaderValue;
@@ -15,7 +15,7 @@ use http::header::RETRY_AFTER;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::gate::Principal;
+use crate::gate::{Caller, Principal};
 use crate::problem::{Problem, Reply};
 
 impl App {
@@ -88,7 +88,8 @@ impl App {
         if !principal.may(Permissions::CASE_ACCESS) {
             return Ok(None);
         }
-        self.domain.cases.find(&principal.actor(), id).await.map_err(|error| self.broken(error))
+        let sought = self.domain.cases.find(&principal.actor(), id).await;
+        Ok(sought.map_err(|error| self.broken(error))?.found())
     }
 
     pub(crate) async fn case_is_visible(&self, principal: &Principal, id: &str) -> bool {
@@ -96,28 +97,22 @@ impl App {
     }
 
     /// A case and the generation that a copy of it belongs to: taken before the case was read.
-    pub(crate) async fn case_with_generation(
-        &self,
-        principal: &Principal,
-        id: &str,
-    ) -> Reply<Option<(Case, u64, u64)>> {
+    pub(crate) async fn case_with_generation(&self, caller: &Caller, id: &str) -> Reply<(Case, u64, u64)> {
         let case_id = match Uuid::try_parse(id) {
             Ok(case_id) => case_id,
-            Err(_) => match self.visible_case(principal, id).await? {
-                Some(case) => case.id,
-                None => return Ok(None),
-            },
+            Err(_) => self.case_for(caller, Action::CaseAccess, id).await?.0.id,
         };
         let key = cases::generation_key(case_id);
         let generation = self.board.generation(key);
-        let case = self.visible_case(principal, &case_id.to_string()).await?;
-        Ok(case.map(|case| (case, key, generation)))
+        let (case, _) = self.case_for(caller, Action::CaseAccess, &case_id.to_string()).await?;
+        Ok((case, key, generation))
     }
 
     /// A call this principal may see.
     pub(crate) async fn visible_call(&self, principal: &Principal, id: &str) -> Reply<Option<Call>> {
         let Ok(id) = Uuid::try_parse(id) else { return Ok(None) };
-        self.domain.calls.find(&principal.actor(), id).await.map_err(|error| self.broken(error))
+        let sought = self.domain.calls.find(&principal.actor(), id).await;
+        Ok(sought.map_err(|error| self.broken(error))?.found())
     }
 
     pub(crate) async fn call_is_visible(&self, principal: &Principal, id: &str) -> bool {
@@ -160,6 +155,7 @@ impl App {
                     .member("retryAfterSeconds", seconds)
                     .header(RETRY_AFTER, HeaderValue::from(seconds))
             }
+            StoreError::Erased => Problem::erased(),
             error => {
                 tracing::error!(%error, "the store failed");
                 Problem::internal()

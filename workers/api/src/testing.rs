@@ -10,7 +10,9 @@ use hotline::board::Board;
 use hotline::config::{Config, LoadFrom};
 use hotline::vault::{KeyClass, Vault};
 use hotline::wire::{self, FromScribe, KeyBytes, LiveEvent, Role, Slot, ToScribe};
+use hotline_domain::policy::Access;
 use hotline_domain::{Domain, triage};
+use hotline_passkeys::Ceremonies;
 use http::HeaderMap;
 use parking_lot::Mutex;
 
@@ -29,6 +31,7 @@ pub(crate) fn config(folder: &Path) -> Config {
         [paths]
         state_dir = {state:?}
         knowledge_dir = {knowledge:?}
+        policy_dir = {policy:?}
         [telemetry]
         metrics_bind = "127.0.0.1:0"
         [rate]
@@ -43,6 +46,7 @@ pub(crate) fn config(folder: &Path) -> Config {
         "#,
         state = folder,
         knowledge = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/knowledge"),
+        policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/policy"),
     );
     Config::load(LoadFrom::text(&text)).unwrap()
 }
@@ -75,10 +79,11 @@ impl Fixture {
             generation: 1,
             boot_id: 7,
             board: Arc::new(board),
-            domain: Domain::open(&config, Arc::clone(&vault)).unwrap(),
+            domain: Domain::open(&config, Arc::clone(&vault), Access::load(&config.policy.files).unwrap()).unwrap(),
             audit: AuditClient::connect(&config.paths.run_dir, "api-0@7.1".to_owned(), &config.audit),
             triage: Arc::new(triage::Triage::load(&config.paths.knowledge_dir).unwrap()),
-            tokens: Tokens::new(&[KeyBytes { version: 1, bytes: [9; 32] }]),
+            tokens: Tokens::new(&[KeyBytes { version: 1, bytes: [9; 32] }], config.sessions.token_algorithm),
+            passkeys: Ceremonies::new(&config.people.passkey_domain, &config.people.passkey_origins).unwrap(),
             publish: Box::new(move |event| sink.lock().push(event)),
             vault,
             config,

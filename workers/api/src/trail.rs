@@ -10,7 +10,10 @@ use hotline::config::Acknowledge;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::app::Shared;
+use hotline_domain::policy::{Action, Decision};
+use uuid::Uuid;
+
+use crate::app::{App, Shared};
 use crate::gate::{Violation, Visit};
 use crate::meters::Phase;
 use crate::problem::{Problem, Reply};
@@ -107,6 +110,31 @@ pub(crate) fn denied(app: &Shared, visit: &Visit, method: &Method, status: Statu
     }
 }
 
+/// Records that a matter was kept from somebody by a policy, and by which. Nobody waits: nothing was given away.
+pub(crate) fn withheld(app: &App, visit: &Visit, action: Action, subject: Uuid, decision: &Decision) {
+    let act = Act::new(EventType::Access, "access.withheld", subject)
+        .severity(Severity::Medium)
+        .outcome(Outcome::Denied)
+        .details(json!({ "action": action.name(), "decision": crate::matters::reasons(decision) }));
+    if app.audit.record(event(app, visit, act)).is_err() {
+        app.meters.refused("audit");
+    }
+}
+
+/// Records which policies this worker decides by from now on: the digest names them, and `hotline policy matrix` tells
+/// the one in force.
+pub(crate) fn decides_by(app: &App) {
+    let policy = app.domain.access.policy();
+    let files: Vec<&String> = app.config.policy.files.keys().collect();
+    let act = Act::new(EventType::SystemChange, "policy.load", policy.digest())
+        .actor("system")
+        .details(json!({ "files": files, "policies": policy.count(), "slot": app.slot.to_string() }));
+    let id = app.request_ids.next();
+    if app.audit.record(build(app, act, id.as_str())).is_err() {
+        app.meters.refused("audit");
+    }
+}
+
 /// Records what an operator asked for over the admin socket, and waits.
 pub(crate) async fn operator(app: &Shared, uid: u32, act: Act) -> Reply<()> {
     let id = app.request_ids.next();
@@ -115,7 +143,7 @@ pub(crate) async fn operator(app: &Shared, uid: u32, act: Act) -> Reply<()> {
     app.audit.durable(ticket).await.map_err(|_| closed(app))
 }
 
-fn event(app: &Shared, visit: &Visit, mut act: Act) -> Event {
+fn event(app: &App, visit: &Visit, mut act: Act) -> Event {
     let principal = visit.principal.map(|principal| principal.user.as_hyphenated().to_string());
     act.actor = act.actor.or(principal);
     let mut details = match act.details {
@@ -127,7 +155,7 @@ fn event(app: &Shared, visit: &Visit, mut act: Act) -> Event {
     build(app, act, visit.id.as_str())
 }
 
-fn build(app: &Shared, act: Act, request_id: &str) -> Event {
+fn build(app: &App, act: Act, request_id: &str) -> Event {
     Event {
         event_type: act.event_type,
         severity: act.severity,

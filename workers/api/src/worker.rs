@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use hotline::audit::AuditClient;
 use hotline::board::WorkerPhase;
+use hotline::config::TokenAlgorithm;
 use hotline::lifecycle::ExitCode;
 use hotline::sys;
 use hotline::vault::{KeyClass, Vault};
-use hotline::wire::AdminCall;
+use hotline::wire::{AdminCall, AdminReply};
 use hotline::worker::{Control, ControlSender, Entered, Incoming};
 use hotline_domain::Domain;
+use hotline_domain::policy::Access;
 use hotline_domain::triage::Triage;
+use hotline_passkeys::Ceremonies;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -21,9 +24,10 @@ use crate::busy::Busy;
 use crate::connection::{Doors, accept_until_drained};
 use crate::duties;
 use crate::gate::{Tokens, lives};
-use crate::live::Farewell;
+use crate::live::{self, Farewell};
 use crate::routes;
 use crate::tls::{Identity, Tickets};
+use crate::trail;
 
 /// Serves until the supervisor says otherwise.
 pub(crate) fn run(entered: Entered) -> ExitCode {
@@ -54,7 +58,11 @@ async fn serve(entered: Entered, busy: Arc<Busy>) -> ExitCode {
         Ok(triage) => Arc::new(triage),
         Err(error) => return refuse(&mut control, ExitCode::BadConfig, "no knowledge base", &error),
     };
-    let (vault, tokens) = match keys(&mut control) {
+    let access = match Access::load(&config.policy.files) {
+        Ok(access) => access,
+        Err(error) => return refuse(&mut control, ExitCode::BadConfig, "no policies", &error),
+    };
+    let (vault, tokens) = match keys(&mut control, config.sessions.token_algorithm) {
         Ok(keys) => keys,
         Err(error) => return refuse(&mut control, ExitCode::TryLater, "no keys", &error),
     };
@@ -66,9 +74,13 @@ async fn serve(entered: Entered, busy: Arc<Busy>) -> ExitCode {
         Ok(tls) => Arc::new(tls),
         Err(error) => return refuse(&mut control, ExitCode::BadConfig, "no TLS", &error),
     };
-    let domain = match Domain::open(&config, Arc::clone(&vault)) {
+    let domain = match Domain::open(&config, Arc::clone(&vault), access) {
         Ok(domain) => domain,
         Err(error) => return refuse(&mut control, ExitCode::TryLater, "no store", &error),
+    };
+    let passkeys = match Ceremonies::new(&config.people.passkey_domain, &config.people.passkey_origins) {
+        Ok(passkeys) => passkeys,
+        Err(error) => return refuse(&mut control, ExitCode::BadConfig, "no passkeys", &error),
     };
     let source = format!("{}@{:016x}.{}", welcome.slot, welcome.boot_id, welcome.generation);
     let audit = AuditClient::connect(&config.paths.run_dir, source, &config.audit);
@@ -86,16 +98,19 @@ async fn serve(entered: Entered, busy: Arc<Busy>) -> ExitCode {
         audit,
         triage,
         tokens,
+        passkeys,
         publish: Box::new(move |event| publisher.publish(event)),
         config,
     });
     tokio::spawn(tick(Arc::clone(&app), busy));
     tokio::spawn(watch_controls(Arc::clone(&app)));
+    tokio::spawn(live::tell_alerts(Arc::clone(&app)));
     let (listen, listens_to) = watch::channel(vec![app.slot.index]);
     let orders = Orders { app: Arc::clone(&app), tls: Arc::clone(&tls), sender: sender.clone(), listen };
     tokio::spawn(orders.attend(incoming));
 
     await_the_log(&app).await;
+    trail::decides_by(&app);
     let armed = {
         let (app, sender) = (Arc::clone(&app), sender.clone());
         move || {
@@ -112,7 +127,7 @@ async fn serve(entered: Entered, busy: Arc<Busy>) -> ExitCode {
     drain(&app, &sender).await
 }
 
-fn keys(control: &mut Control) -> std::io::Result<(Arc<Vault>, Tokens)> {
+fn keys(control: &mut Control, algorithm: TokenAlgorithm) -> std::io::Result<(Arc<Vault>, Tokens)> {
     let classes =
         [KeyClass::Cache, KeyClass::Case, KeyClass::Call, KeyClass::BlindIndex, KeyClass::Person, KeyClass::Token];
     let mut keys = Vec::with_capacity(classes.len());
@@ -120,7 +135,7 @@ fn keys(control: &mut Control) -> std::io::Result<(Arc<Vault>, Tokens)> {
         keys.push((class, control.key(class)?));
     }
     let token_keys = keys.iter().find(|(class, _)| *class == KeyClass::Token).map(|(_, versions)| versions.as_slice());
-    let tokens = Tokens::new(token_keys.unwrap_or_default());
+    let tokens = Tokens::new(token_keys.unwrap_or_default(), algorithm);
     Ok((Arc::new(Vault::new(keys)), tokens))
 }
 
@@ -166,6 +181,18 @@ impl Orders {
                             AdminCall::People { act, requested_by_uid } => {
                                 routes::act_on_people(&app, act, requested_by_uid).await
                             }
+                            AdminCall::Policy { ask, requested_by_uid } => {
+                                routes::tell_policy(&app, ask, requested_by_uid).await
+                            }
+                            AdminCall::Subjects { act, requested_by_uid } => {
+                                routes::act_on_subjects(&app, act, requested_by_uid).await
+                            }
+                            AdminCall::Acknowledge { seq, note, requested_by_uid } => {
+                                routes::acknowledge_alert(&app, seq, &note, requested_by_uid).await
+                            }
+                            AdminCall::Log { .. } => {
+                                AdminReply::Refused { reason: "the audit log is the scribe's".to_owned() }
+                            }
                         };
                         sender.admin_reply(request_id, reply);
                     });
@@ -208,6 +235,7 @@ async fn tick(app: Shared, busy: Arc<Busy>) {
         cell.beat(now_ms);
         let busy_permille = busy.permille(std::time::Instant::now());
         cell.busy_permille().store(busy_permille, Ordering::Relaxed);
+        app.meters.remembered.set(app.domain.access.remembered() as f64);
         app.meters.busy_ratio.set(busy_permille as f64 / 1_000.0);
         cell.connections().store(app.connections.count() as u64, Ordering::Relaxed);
         app.admission.tick();

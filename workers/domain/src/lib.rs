@@ -24,6 +24,8 @@ pub mod sealed;
 pub mod sessions;
 /// Where everything is kept.
 pub mod store;
+/// Whose matter it is, and how they are forgotten.
+pub mod subjects;
 #[cfg(test)]
 mod testing;
 /// What a call said.
@@ -49,20 +51,25 @@ pub struct Domain {
     pub cases: cases::Cases,
     pub calls: calls::Calls,
     pub sealed: sealed::Sealed,
+    pub access: policy::Access,
+    pub subjects: subjects::Subjects,
     store: Sqlite,
 }
 
 impl Domain {
     /// Opens the store and brings it to the newest schema. Blocks; at start only.
-    pub fn open(config: &Config, vault: Arc<Vault>) -> Result<Self, StoreError> {
+    pub fn open(config: &Config, vault: Arc<Vault>, access: policy::Access) -> Result<Self, StoreError> {
         let folder = config.paths.store_dir();
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        let sqlite = Sqlite::open(&folder.join("hotline.db"), &config.store)?;
+        let erased = subjects::ErasedList::in_folder(&folder);
+        let sqlite = Sqlite::open_without(&folder.join("hotline.db"), &config.store, Some(&erased))?;
         let store: Arc<dyn store::Store> = Arc::new(sqlite.clone());
+        let keys = subjects::SubjectKeys::new(Arc::clone(&store), Arc::clone(&vault));
         let jurisdiction = config.triage.jurisdiction.clone();
         let calls = calls::Calls::open(
             Arc::clone(&store),
-            Arc::clone(&vault),
+            keys.clone(),
+            access.clone(),
             &config.paths.state_dir,
             jurisdiction.clone(),
             config.speech.clone(),
@@ -70,9 +77,17 @@ impl Domain {
         Ok(Self {
             people: people::People::new(Arc::clone(&store), Arc::clone(&vault), &config.passwords)?,
             sessions: sessions::Sessions::new(Arc::clone(&store), config.sessions.clone()),
-            cases: cases::Cases::new(Arc::clone(&store), Arc::clone(&vault), jurisdiction),
-            sealed: sealed::Sealed::new(Arc::new(sqlite.clone()), vault, calls.clone()),
+            cases: cases::Cases::new(
+                Arc::clone(&store),
+                Arc::clone(&vault),
+                keys.clone(),
+                access.clone(),
+                jurisdiction,
+            ),
+            sealed: sealed::Sealed::new(Arc::new(sqlite.clone()), vault, keys, calls.clone()),
+            subjects: subjects::Subjects::new(Arc::clone(&store), calls.clone(), erased),
             calls,
+            access,
             store: sqlite,
         })
     }

@@ -1,19 +1,25 @@
 //! What is sealed where, under which version of which key; and sealing it anew under the version of today, in small
 //! steps that may end anywhere and are taken up again from the start without doing anything twice.
+//!
+//! What belongs to a subject is sealed under the subject's keys, and stays so: when a data key changes, those are wrapped
+//! anew. Values from before there were such keys are sealed under them when a walk comes by.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hotline::vault::{Aad, KeyClass, Vault};
+use hotline::vault::{Aad, Head, KeyClass, Under, Vault};
 use hotline::wire::SealedCount;
+use uuid::Uuid;
 
 use crate::calls::Calls;
-use crate::store::{Head, SealedCell, SealedColumn, SealedColumns, StoreError};
+use crate::store::{SealedCell, SealedColumn, SealedColumns, StoreError};
+use crate::subjects::{Keys, SubjectKeys};
 
 /// Everything sealed, in rows and in files. Cheap to clone.
 #[derive(Clone)]
 pub struct Sealed {
     store: Arc<dyn SealedColumns>,
     vault: Arc<Vault>,
+    keys: SubjectKeys,
     calls: Calls,
 }
 
@@ -43,23 +49,27 @@ pub struct Stepped {
 }
 
 impl Sealed {
-    pub(crate) fn new(store: Arc<dyn SealedColumns>, vault: Arc<Vault>, calls: Calls) -> Self {
-        Self { store, vault, calls }
+    pub(crate) fn new(store: Arc<dyn SealedColumns>, vault: Arc<Vault>, keys: SubjectKeys, calls: Calls) -> Self {
+        Self { store, vault, keys, calls }
     }
 
     /// The version that seals for a class now.
     pub fn newest(&self, class: KeyClass) -> Option<u16> {
-        Vault::sealed_under(&self.vault.head(class).ok()?).map(|(_, version)| version)
+        match self.vault.newest(class).ok()? {
+            Under::Class(_, version) => Some(version),
+            Under::Subject(_) | Under::Segments(_) => None,
+        }
     }
 
-    /// How much is sealed under which version.
+    /// How much is sealed under which version. What is under a subject's keys is not counted: those keys are.
     pub async fn counts(&self) -> Result<Vec<SealedCount>, StoreError> {
         let mut counts = BTreeMap::<(KeyClass, u16), u64>::new();
-        let mut add = |head: Head, count: u64| match Vault::sealed_under(&head) {
-            Some(under) => {
-                *counts.entry(under).or_default() += count;
+        let mut add = |head: Head, count: u64| match Under::of(head) {
+            Some(Under::Class(class, version)) => {
+                *counts.entry((class, version)).or_default() += count;
                 Ok(())
             }
+            Some(Under::Subject(_) | Under::Segments(_)) => Ok(()),
             None => Err(StoreError::Malformed { what: "a sealed value" }),
         };
         for column in &COLUMNS {
@@ -90,7 +100,10 @@ impl Sealed {
             }
             return Ok(Stepped { resealed, refused, is_over });
         };
-        let head = self.vault.head(column.class)?;
+        let head = match column.cells.subject {
+            Some(_) => Under::Subject(column.class).head(),
+            None => self.vault.newest(column.class)?.head(),
+        };
         let found = self.store.sealed_otherwise(column.cells, head, walk.after.take(), CELLS_MAX).await?;
         if found.len() < CELLS_MAX as usize {
             walk.stage += 1;
@@ -99,8 +112,11 @@ impl Sealed {
         }
         let mut anew = Vec::with_capacity(found.len());
         let mut refused = 0;
+        let subjects: Vec<Uuid> = found.iter().filter_map(|cell| cell.subject).collect();
+        let mut keys = self.keys.of_all(subjects).await?.into_iter();
         for cell in found {
-            match self.anew(column, &cell) {
+            let keys = cell.subject.and_then(|_| keys.next()).transpose();
+            match keys.and_then(|keys| self.anew(column, &cell, keys.as_ref())) {
                 Ok(sealed) => anew.push((cell, sealed)),
                 Err(error) => {
                     refused += 1;
@@ -113,12 +129,16 @@ impl Sealed {
         Ok(Stepped { resealed, refused, is_over: false })
     }
 
-    fn anew(&self, column: &Bound, cell: &SealedCell) -> Result<Vec<u8>, StoreError> {
+    fn anew(&self, column: &Bound, cell: &SealedCell, keys: Option<&Keys>) -> Result<Vec<u8>, StoreError> {
         let row = cell.id.to_string();
         let (table, name) = column.place;
         let place = Aad { table, row: &row, column: name, version: cell.version };
         let plain = self.vault.open(column.class, &place, &cell.sealed)?;
-        Ok(self.vault.seal(column.class, &place, &plain)?)
+        Ok(match (keys, column.class) {
+            (None, class) => self.vault.seal(class, &place, &plain)?,
+            (Some(keys), KeyClass::Call) => keys.call.seal(&place, &plain)?,
+            (Some(keys), _) => keys.case.seal(&place, &plain)?,
+        })
     }
 }
 
@@ -129,19 +149,35 @@ const fn bound(
     class: KeyClass,
     place: (&'static str, &'static str),
 ) -> Bound {
-    Bound { cells: SealedColumn { table, id, column, version }, class, place }
+    Bound { cells: SealedColumn { table, id, column, version, subject: None }, class, place }
+}
+
+/// As `bound`, and of the row's subject.
+const fn of_subject(
+    table: &'static str,
+    column: &'static str,
+    version: &'static str,
+    class: KeyClass,
+    place: (&'static str, &'static str),
+) -> Bound {
+    let cells = SealedColumn { table, id: "id", column, version, subject: Some("subject") };
+    Bound { cells, class, place }
 }
 
 /// Every column of the store that ends in `_sealed`.
-pub(crate) const COLUMNS: [Bound; 8] = [
+pub(crate) const COLUMNS: [Bound; 12] = [
     bound(("users", "id"), "name_sealed", "1", KeyClass::Person, ("users", "name")),
     bound(("totp", "user"), "secret_sealed", "1", KeyClass::Person, ("totp", "secret")),
-    bound(("cases", "id"), "document_sealed", "version", KeyClass::Case, ("cases", "document")),
-    bound(("case_versions", "id"), "document_sealed", "version", KeyClass::Case, ("cases", "document")),
-    bound(("calls", "id"), "caller_sealed", "1", KeyClass::Call, ("calls", "caller")),
-    bound(("calls", "id"), "transcript_sealed", "1", KeyClass::Call, ("calls", "transcript")),
-    bound(("calls", "id"), "analysis_sealed", "1", KeyClass::Call, ("calls", "analysis")),
-    bound(("calls", "id"), "recommendations_sealed", "1", KeyClass::Call, ("calls", "recommendations")),
+    bound(("passkeys", "id"), "passkey_sealed", "1", KeyClass::Person, ("passkeys", "passkey")),
+    bound(("subject_keys", "id"), "case_key_sealed", "1", KeyClass::Case, ("subject_keys", "case_key")),
+    bound(("subject_keys", "id"), "call_key_sealed", "1", KeyClass::Call, ("subject_keys", "call_key")),
+    of_subject("cases", "document_sealed", "version", KeyClass::Case, ("cases", "document")),
+    of_subject("case_versions", "document_sealed", "version", KeyClass::Case, ("cases", "document")),
+    of_subject("case_guards", "reason_sealed", "1", KeyClass::Case, ("case_guards", "reason")),
+    of_subject("calls", "caller_sealed", "1", KeyClass::Call, ("calls", "caller")),
+    of_subject("calls", "transcript_sealed", "1", KeyClass::Call, ("calls", "transcript")),
+    of_subject("calls", "analysis_sealed", "1", KeyClass::Call, ("calls", "analysis")),
+    of_subject("calls", "recommendations_sealed", "1", KeyClass::Call, ("calls", "recommendations")),
 ];
 
 /// Of one step: some milliseconds of the store's writer.

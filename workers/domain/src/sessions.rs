@@ -6,8 +6,8 @@ use hotline::config;
 use hotline::lifecycle::clock;
 use uuid::Uuid;
 
-use crate::people::{Person, roles_of};
-use crate::policy::{Permissions, permissions_of};
+use crate::people::{Person, clearance_of, roles_of};
+use crate::policy::Standing;
 use crate::store::{SessionRow, Store, StoreError};
 
 /// The room of sessions.
@@ -17,12 +17,12 @@ pub struct Sessions {
     settings: config::Sessions,
 }
 
-/// A session with its user's rights as they are now.
+/// A session with its user's standing as it is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
     pub id: Uuid,
     pub user: Uuid,
-    pub permissions: Permissions,
+    pub standing: Standing,
     pub epoch: u32,
     pub created_at_ms: u64,
     pub expires_at_ms: u64,
@@ -81,7 +81,7 @@ impl Sessions {
         Ok(Some(Session {
             id: session.id,
             user: session.user,
-            permissions: permissions_of(&roles),
+            standing: Standing::new(&roles, clearance_of(&user)?, session.factors),
             epoch: user.epoch,
             created_at_ms: session.created_at_ms.cast_unsigned(),
             expires_at_ms: session.expires_at_ms.cast_unsigned(),
@@ -131,7 +131,7 @@ impl Session {
     pub fn cell(&self) -> SessionCell {
         SessionCell {
             user: self.user.as_u128(),
-            permissions: self.permissions.bits(),
+            standing: self.standing.to_bits(),
             epoch: self.epoch,
             expires_at_ms: self.expires_at_ms,
             // Automation has no idle limit: it counts as seen until it expires.

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::Domain;
 use crate::people::Person;
+use crate::policy::Access;
 
 pub(crate) fn vault() -> Arc<Vault> {
     vault_of(7)
@@ -40,13 +41,23 @@ pub(crate) fn vault_with(versions: &[u16]) -> Arc<Vault> {
 }
 
 pub(crate) fn config(folder: &TempDir) -> Config {
-    let text = format!("[paths]\nstate_dir = {:?}\n", folder.path());
+    config_of(folder.path())
+}
+
+pub(crate) fn config_of(folder: &std::path::Path) -> Config {
+    let policy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/policy");
+    let text = format!("[paths]\nstate_dir = {:?}\npolicy_dir = {policy:?}\n", folder);
     Config::load(LoadFrom::text(&text)).unwrap()
 }
 
 pub(crate) fn domain() -> (Domain, TempDir) {
     let folder = TempDir::with_prefix("hotline-domain-").unwrap();
-    (Domain::open(&config(&folder), vault()).unwrap(), folder)
+    (open(&config(&folder), vault()), folder)
+}
+
+pub(crate) fn open(config: &Config, vault: Arc<Vault>) -> Domain {
+    let access = Access::load(&config.policy.files).unwrap_or_else(|error| panic!("{error}"));
+    Domain::open(config, vault, access).unwrap()
 }
 
 pub(crate) fn administrator(domain: &Domain) -> Person {

@@ -78,6 +78,7 @@ fn measure(run_dir: &Path, waiting: usize) {
         segment_bytes_max: 64 << 20,
         origin: "localhost/hotline".to_owned(),
         publish_interval_ms: 10,
+        retention_years: 7,
     };
     let client = AuditClient::connect(run_dir, format!("bench-{waiting}@00000000000000aa.1"), &config);
     client.durable_blocking(client.record(event()).unwrap()).unwrap();

@@ -14,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::geteuid;
 
 use crate::herald::Herald;
+use crate::keeping::{Keeper, not_written};
 use crate::stop::Stop;
 use crate::visitor::{Left, Visitor};
 
@@ -30,8 +31,10 @@ pub struct Desk<'a> {
     /// Set while the disk does not take what is pending.
     failing: Option<Failing>,
     /// Publishes what is durable. Gone before the log is given up, as fields are dropped in their order.
-    herald: Option<Herald>,
-    writer: LogWriter,
+    pub(crate) herald: Option<Herald>,
+    pub(crate) writer: LogWriter,
+    /// Sees to it that the log is kept as long as it must be.
+    pub(crate) keeper: Option<Keeper>,
 }
 
 struct Failing {
@@ -57,6 +60,7 @@ impl<'a> Desk<'a> {
             own_next,
             failing: None,
             herald: None,
+            keeper: None,
         })
     }
 
@@ -83,6 +87,8 @@ impl<'a> Desk<'a> {
     /// Takes what workers that are leaving still send, and closes the log with a checkpoint.
     pub fn leave(mut self, stop: &Stop) {
         self.report([stopped()]);
+        // What is on record and not yet removed is removed by the next scribe.
+        self.keeper = None;
         loop {
             let took = self.turn(None, DRAIN_TURN);
             if !took && self.visitors.is_empty() && self.pending.is_empty() {
@@ -114,6 +120,7 @@ impl<'a> Desk<'a> {
         let took = self.pending.len() > before;
         self.commit();
         self.acknowledge();
+        self.keep();
         self.writer.checkpoint_if_due(CHECKPOINT_AGE_MAX);
         self.cell.connections().store(self.visitors.len() as u64, Ordering::Relaxed);
         self.cell.backlog().store(self.backlog(), Ordering::Relaxed);
@@ -130,6 +137,7 @@ impl<'a> Desk<'a> {
         let reading = if self.failing.is_some() { PollFlags::empty() } else { PollFlags::POLLIN };
         let mut fds = vec![PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)];
         fds.extend(stop.map(|stop| PollFd::new(stop.as_fd(), PollFlags::POLLIN)));
+        fds.extend(self.keeper.iter().map(|keeper| PollFd::new(keeper.inbox.as_fd(), PollFlags::POLLIN)));
         fds.extend(self.visitors.iter().map(|visitor| {
             let writing = if visitor.is_owed() { PollFlags::POLLOUT } else { PollFlags::empty() };
             PollFd::new(visitor.fd(), reading | writing)
@@ -210,6 +218,25 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Puts an event of the scribe itself on record now, or not at all; tells the number of its record.
+    pub(crate) fn record_now(&mut self, event: Event) -> io::Result<u64> {
+        self.commit();
+        if !self.pending.is_empty() {
+            return Err(not_written());
+        }
+        self.report([event]);
+        self.commit();
+        if self.pending.is_empty() {
+            return Ok(self.writer.head().seq);
+        }
+        self.pending.clear();
+        self.own_next -= 1;
+        // Whoever comes next finds out whether it can be written again.
+        self.failing = None;
+        self.cell.set_degraded(false);
+        Err(not_written())
+    }
+
     fn acknowledge(&mut self) {
         let writer = &self.writer;
         self.visitors.retain_mut(|visitor| {
@@ -245,7 +272,7 @@ fn stopped() -> Event {
     own_event("audit.stopped", String::new())
 }
 
-fn own_event(action: &str, details: String) -> Event {
+pub(crate) fn own_event(action: &str, details: String) -> Event {
     Event {
         event_type: EventType::SystemChange,
         severity: Severity::Low,

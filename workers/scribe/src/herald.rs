@@ -22,6 +22,8 @@ pub struct Herald {
 struct Shared {
     /// The log is on disk up to here.
     durable_seq: AtomicU64,
+    /// Everything up to here is read, and under a signed head; 0 before the first time that this was so.
+    settled_seq: AtomicU64,
     is_over: AtomicBool,
 }
 
@@ -35,7 +37,7 @@ impl Herald {
         let theirs = Arc::clone(&shared);
         let thread = thread::Builder::new().name("herald".to_owned()).spawn(move || {
             if let Err(error) = sys::run_nicely(NICENESS) {
-                tracing::debug!(%error, "the herald runs at the scribe's priority");
+                tracing::warn!(%error, "the herald runs at the scribe's priority");
             }
             theirs.live(open, every);
         })?;
@@ -45,6 +47,11 @@ impl Herald {
     /// The log is on disk up to this record.
     pub fn is_durable(&self, seq: u64) {
         self.shared.durable_seq.store(seq, Ordering::Release);
+    }
+
+    /// Up to here nothing is read from the log again.
+    pub fn settled(&self) -> u64 {
+        self.shared.settled_seq.load(Ordering::Acquire)
     }
 }
 
@@ -70,6 +77,8 @@ impl Shared {
                 Err(error) if error.is_final() => {
                     metrics::counter!(names::AUDIT_PUBLISH_FAILURES).increment(1);
                     tracing::error!(%error, "the audit log is written and no longer published");
+                    // What contradicts itself is evidence: nobody is to build on what was read of it.
+                    self.settled_seq.store(0, Ordering::Release);
                     return;
                 }
                 Err(error) => {
@@ -101,6 +110,9 @@ impl Shared {
             let behind = durable_seq.saturating_sub(publisher.published());
             metrics::gauge!(names::AUDIT_UNPUBLISHED_RECORDS).set(behind as f64);
             // Who is far behind at the end goes on in the next life.
+            if has_all {
+                self.settled_seq.store(publisher.published(), Ordering::Release);
+            }
             if has_all || self.is_over.load(Ordering::Acquire) {
                 return Ok(());
             }

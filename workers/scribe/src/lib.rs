@@ -7,8 +7,11 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout))]
 
+mod custodian;
 mod desk;
 mod herald;
+mod inbox;
+mod keeping;
 mod stop;
 mod visitor;
 
@@ -17,17 +20,20 @@ use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hotline::audit::{AuditKeys, LogWriter, Publisher, WriterError};
+use hotline::audit::{AuditKeys, LogWriter, Publisher, WriterError, disposal};
 use hotline::board::WorkerPhase;
 use hotline::config::Config;
 use hotline::lifecycle::{ExitCode, clock};
 use hotline::tlog::{Signer, Store};
 use hotline::vault::KeyClass;
-use hotline::wire::KeyBytes;
-use hotline::worker::{Entered, Incoming};
+use hotline::wire::{AdminCall, KeyBytes};
+use hotline::worker::{ControlSender, Entered, Incoming};
 
+pub use custodian::Custody;
 pub use desk::Desk;
 pub use herald::Herald;
+pub use inbox::{Inbox, Note};
+pub use keeping::{Keeper, Tell, Told};
 pub use stop::Stop;
 
 /// Why the scribe could not begin.
@@ -73,19 +79,37 @@ pub fn run(entered: Entered) -> Result<(), StartError> {
         tracing::error!(reason, "the audit log was broken; it goes on behind the damage");
     }
 
+    let custody = custody(&welcome.config, &signing_keys)?;
+    // Before anybody reads the log: what was on record as disposed of when the last life ended.
+    let unfinished = match &writer.standing().disposed {
+        Some(disposed) => disposal::dispose(&custody.folder, &custody.store, disposed).err(),
+        None => None,
+    };
+    if let Some(error) = &unfinished {
+        tracing::error!(%error, "could not finish the last disposition; trying again");
+    }
+
     let listener = UnixListener::from(listeners.into_iter().next().ok_or(StartError::Listener)?);
     let stop = Stop::new()?;
-    let asked = stop.clone();
-    let sender = control.serve(move |incoming| {
-        if let Incoming::Drain { deadline_ms, successor } = incoming {
+    let (asked, inbox) = (stop.clone(), Inbox::new()?);
+    let notes = inbox.clone();
+    let sender = control.serve(move |incoming| match incoming {
+        Incoming::Drain { deadline_ms, successor } => {
             // A successor waits for the log: what is taken is written, the rest is sent again, to it.
             let patience_ms = if successor { 0 } else { deadline_ms };
             // The last tenth is for leaving.
             asked.ask(Duration::from_millis(patience_ms - patience_ms / 10));
         }
+        Incoming::Admin { request_id, call: AdminCall::Log { act, requested_by_uid } } => {
+            // Whoever finds no place is told nothing, and by the supervisor that it took too long.
+            notes.put(Note::Asked { request_id, act, uid: requested_by_uid });
+        }
+        _ => {}
     });
     let mut desk = Desk::new(listener, writer, board.cell(welcome.slot.cell), source)?;
     desk.publish_by(herald(&welcome.config, signing_keys)?);
+    let keeper = Keeper::new(custody, inbox, tell(sender.clone()));
+    desk.keep_by(if unfinished.is_some() { keeper.is_unfinished() } else { keeper });
     desk.report(opening.events);
     desk.report([desk::started(welcome.generation)]);
     sender.ready();
@@ -95,6 +119,29 @@ pub fn run(entered: Entered) -> Result<(), StartError> {
     desk.leave(&stop);
     sender.drained();
     Ok(())
+}
+
+/// How the desk speaks with the supervisor.
+fn tell(sender: ControlSender) -> Tell {
+    Box::new(move |told| match told {
+        Told::Reply { request_id, reply } => sender.admin_reply(request_id, reply),
+        Told::Keeping(keeping) => sender.log_keeping(keeping),
+    })
+}
+
+fn custody(config: &Config, signing_keys: &[KeyBytes]) -> Result<Custody, StartError> {
+    let signers = signing_keys.iter().filter_map(|key| Signer::new(&config.audit.origin, &key.bytes));
+    let trusted: Vec<_> = signers.map(|signer| signer.verifier().clone()).collect();
+    // Without a key that may have signed, any head would do.
+    if trusted.is_empty() {
+        return Err(StartError::NoKey);
+    }
+    Ok(Custody {
+        folder: config.paths.audit_dir(),
+        store: Store::new(config.paths.tlog_dir()),
+        trusted,
+        retention_years: config.audit.retention_years,
+    })
 }
 
 /// Newer keys sign; older ones have signed.

@@ -3,6 +3,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
+use hotline::audit::standing::is_scribe;
 use hotline::audit::{Batch, Event};
 use hotline::wire::{self, COMMON_GROUND, Decoder, FrameError, FromScribe, ToScribe, WIRE_VERSION};
 
@@ -73,6 +74,9 @@ impl Visitor {
             (ToScribe::Open { wire_version, common_ground, source }, None) => {
                 if wire_version != WIRE_VERSION || common_ground != COMMON_GROUND {
                     return Err(Left::NoCommonGround(wire_version));
+                }
+                if is_scribe(&source) {
+                    return Err(Left::Violation("the scribe's own name"));
                 }
                 if !is_source(&source) {
                     return Err(Left::Violation("not the name of a source"));

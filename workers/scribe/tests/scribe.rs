@@ -51,6 +51,7 @@ impl House {
             segment_bytes_max: self.segment_bytes_max,
             origin: "localhost/hotline".to_owned(),
             publish_interval_ms: 10,
+            retention_years: 7,
         };
         AuditClient::connect(self.folder.path(), format!("{slot}@00000000000000aa.1"), &config)
     }
@@ -151,11 +152,11 @@ fn what_was_sent_before_the_wish_to_leave_is_written() {
 #[test]
 fn while_the_disk_takes_nothing_workers_wait_and_the_board_says_so() {
     let mut house = House::new();
-    // Every batch begins a segment, so it needs the folder.
+    // What comes behind a full bundle begins a segment, so it needs the folder.
     house.segment_bytes_max = 1;
     let client = house.client("api-0");
     house.with_scribe(1, End::Asked, || {
-        settle(&client, &record(&client, 1));
+        settle(&client, &record(&client, 256));
         let away = house.folder.path().join("away");
         fs::rename(house.log(), &away).unwrap();
         let waiting = record(&client, 3);
@@ -167,7 +168,7 @@ fn while_the_disk_takes_nothing_workers_wait_and_the_board_says_so() {
         until(|| !house.board.cell(0).is_degraded());
         drop(client);
     });
-    assert_eq!(numbers_of(&house.log(), "api-0"), [1, 2, 3, 4]);
+    assert_eq!(numbers_of(&house.log(), "api-0"), (1..=259).collect::<Vec<_>>());
     assert!(segments(&house.log()).unwrap().len() > 1);
     verify(&house.log(), None, None).unwrap();
 }
@@ -198,6 +199,10 @@ fn who_does_not_keep_to_the_protocol_is_left_and_the_others_are_served() {
         });
         ends(&|stream| open_as(stream, COMMON_GROUND, "api-9"));
         ends(&|stream| {
+            open_as(stream, COMMON_GROUND, "scribe-0@00000000000000aa.9");
+            append(stream, 1, event("audit.release"));
+        });
+        ends(&|stream| {
             open_as(stream, COMMON_GROUND, "api-8@00000000000000aa.1");
             append(stream, 1, event("case.read"));
             append(stream, 3, event("case.read"));
@@ -208,6 +213,7 @@ fn who_does_not_keep_to_the_protocol_is_left_and_the_others_are_served() {
     assert_eq!(numbers_of(&house.log(), "api-0"), [1, 2, 3]);
     assert_eq!(numbers_of(&house.log(), "api-8"), [1], "what came before the violation counts");
     assert!(numbers_of(&house.log(), "api-9").is_empty());
+    assert_eq!(numbers_of(&house.log(), "scribe-0"), [1], "audit.stopped, and nobody in its name");
 }
 
 #[test]

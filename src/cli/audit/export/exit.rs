@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use super::super::super::https::{read_certificates, system_authorities};
+use super::super::super::https::authorities;
 use super::ExportArguments;
 
 /// Where the lines go.
@@ -97,17 +97,9 @@ impl Exit {
 }
 
 fn trusting(ca: Option<&Path>) -> anyhow::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    match ca {
-        Some(file) => {
-            for certificate in read_certificates(file)? {
-                roots.add(certificate).with_context(|| format!("{} holds no authority", file.display()))?;
-            }
-        }
-        None => drop(roots.add_parsable_certificates(read_certificates(&system_authorities())?)),
-    }
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-    Ok(builder.with_protocol_versions(&[&rustls::version::TLS13])?.with_root_certificates(roots).with_no_client_auth())
+    let builder = builder.with_protocol_versions(&[&rustls::version::TLS13])?;
+    Ok(builder.with_root_certificates(authorities(ca)?).with_no_client_auth())
 }
 
 const RETRY_AFTER: Duration = Duration::from_secs(1);

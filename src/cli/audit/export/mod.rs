@@ -12,10 +12,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use hotline::audit::{Export, Record};
+use hotline::audit::{Export, FollowError, Severity, published_from};
 use hotline::config::Config;
-use hotline::tlog::{Checkpoint, Store, TILE_WIDTH, Tile, TileKind};
+use hotline::tlog::{Store, StoreError};
 
+use super::keeping;
 use exit::Exit;
 
 #[derive(clap::Args)]
@@ -23,6 +24,9 @@ pub(in super::super) struct ExportArguments {
     /// How each record is written.
     #[arg(long, value_enum, default_value_t = As::Ocsf)]
     format: As,
+    /// Leave out what is less severe.
+    #[arg(long, value_enum, default_value_t = AtLeast::Low)]
+    severity: AtLeast,
     /// The first record to write; else the one behind the cursor, else the first of the log.
     #[arg(long, value_name = "SEQ")]
     from: Option<u64>,
@@ -48,6 +52,25 @@ enum As {
     Syslog,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum AtLeast {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl From<AtLeast> for Severity {
+    fn from(least: AtLeast) -> Self {
+        match least {
+            AtLeast::Low => Self::Low,
+            AtLeast::Medium => Self::Medium,
+            AtLeast::High => Self::High,
+            AtLeast::Critical => Self::Critical,
+        }
+    }
+}
+
 pub(super) fn run(config: &Config, arguments: &ExportArguments) -> anyhow::Result<std::process::ExitCode> {
     let format = match arguments.format {
         As::Entry => Export::Entry,
@@ -58,7 +81,7 @@ pub(super) fn run(config: &Config, arguments: &ExportArguments) -> anyhow::Resul
     let from = match (arguments.from, &arguments.cursor) {
         (Some(from), _) => from.max(1),
         (None, Some(cursor)) => read_cursor(cursor)? + 1,
-        (None, None) => 1,
+        (None, None) => first_left(config)?,
     };
     let mut progress = Progress { arrived: from - 1, sent: VecDeque::new() };
     let mut exit = Exit::open(arguments)?;
@@ -107,9 +130,11 @@ fn step(
     exit.must_be_there().map_err(Fault::Gone)?;
     progress.settle(if arguments.to.is_some() { SETTLE } else { Duration::ZERO });
     progress.keep(arguments).map_err(Fault::Ours)?;
-    let records = read(config, progress.next()).map_err(Fault::Ours)?;
+    let store = Store::new(config.paths.tlog_dir());
+    let records = published_from(&store, progress.next()).map_err(unreadable)?;
     let Some(last) = records.last().map(|record| record.seq) else { return Ok(Step::Idle) };
-    exit.write(records.iter().map(|record| format.render(record, &config.audit.origin))).map_err(Fault::Gone)?;
+    let wanted = records.iter().filter(|record| record.severity >= arguments.severity.into());
+    exit.write(wanted.map(|record| format.render(record, &config.audit.origin))).map_err(Fault::Gone)?;
     progress.sent.push_back((last, Instant::now()));
     Ok(Step::More)
 }
@@ -143,17 +168,22 @@ impl Progress {
     }
 }
 
-/// Some records from this one on, as they were published; none where the signed head ends.
-fn read(config: &Config, from: u64) -> anyhow::Result<Vec<Record>> {
-    let store = Store::new(config.paths.tlog_dir());
-    let Some(note) = store.checkpoint()? else { return Ok(Vec::new()) };
-    let head = Checkpoint::read(&note).context("the published head is not a checkpoint")?;
-    let index = from - 1;
-    let bundle = Tile::in_tree(TileKind::Entries, index / TILE_WIDTH as u64, head.size);
-    let Some(bundle) = bundle.filter(|_| index < head.size) else { return Ok(Vec::new()) };
-    let entries = store.entries(&bundle)?.into_iter().skip((index % TILE_WIDTH as u64) as usize);
-    let parse = |entry: Vec<u8>| serde_json::from_slice(&entry);
-    entries.map(parse).collect::<Result<_, _>>().context("an entry is not a record: see `hotline audit verify`")
+/// Whoever counts on what is gone must hear that it does not come any more.
+fn unreadable(error: FollowError) -> Fault {
+    Fault::Ours(match error {
+        FollowError::Store(StoreError::Pruned(pruned)) => {
+            let (gone, first) = (keeping::gone(&pruned), pruned.minimum_index + 1);
+            anyhow::anyhow!("{gone}, and cannot be exported; go on with --from {first}")
+        }
+        other => other.into(),
+    })
+}
+
+/// What was disposed of is not asked for by who asks for all there is.
+fn first_left(config: &Config) -> anyhow::Result<u64> {
+    let pruned = Store::new(config.paths.tlog_dir()).pruned()?;
+    keeping::remark(config);
+    Ok(pruned.map_or(0, |pruned| pruned.minimum_index) + 1)
 }
 
 fn read_cursor(path: &Path) -> anyhow::Result<u64> {

@@ -28,7 +28,9 @@ impl Class {
     pub(crate) fn of(route: Route, method: &Method, principal: Option<&Principal>) -> Self {
         let known = principal.is_some();
         match route {
-            Route::Login | Route::LoginMfa => Self::Interactive,
+            Route::Login | Route::CallerLogin | Route::LoginMfa | Route::LoginPasskey | Route::LoginPasskeyOptions => {
+                Self::Interactive
+            }
             Route::Live if !known => Self::Interactive,
             _ if !known => Self::Batch,
             Route::VoiceProcess
@@ -40,6 +42,11 @@ impl Class {
             // A case is opened while its caller is on the line; reading through all of them can wait.
             Route::Cases if *method == Method::POST => Self::LiveCall,
             Route::Case
+            | Route::CaseGuards
+            | Route::CaseGuard
+            | Route::BreakGlass
+            | Route::CallerAccess
+            | Route::CallerCase
             | Route::Logout
             | Route::Mfa
             | Route::Totp
@@ -49,12 +56,18 @@ impl Class {
             | Route::OwnSessions
             | Route::OwnSession
             | Route::StepUp
+            | Route::StepUpOptions
+            | Route::Passkeys
+            | Route::PasskeyOptions
+            | Route::Passkey
             | Route::User
             | Route::UserReset
-            | Route::AuditRecord => Self::Interactive,
+            | Route::AuditRecord
+            | Route::Acknowledgement => Self::Interactive,
             Route::Cases
             | Route::Users
             | Route::OpenApi
+            | Route::Jwks
             | Route::AuditHead
             | Route::AuditTile
             | Route::Unknown

@@ -27,6 +27,7 @@ pub(crate) fn set_classification(headers: &mut HeaderMap, classification: &str) 
 }
 
 pub(crate) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) static X_PURPOSE: HeaderName = HeaderName::from_static("x-purpose");
 pub(crate) static X_DATA_CLASSIFICATION: HeaderName = HeaderName::from_static("x-data-classification");
 pub(crate) static X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 pub(crate) static X_CACHE_TIME: HeaderName = HeaderName::from_static("x-cache-time");

@@ -5,13 +5,15 @@
 use axum::extract::FromRequestParts;
 use hotline::board::SessionCell;
 use hotline::config::Mfa;
-use hotline_domain::policy::{Actor, Permissions};
+use hotline_domain::policy::{Actor, Circumstances, Minute, Permissions, Purpose, Role, Standing, Who};
 use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
-use super::{Purpose, Visit};
+use super::headers::X_PURPOSE;
+use super::token::Purpose as TokenPurpose;
+use super::{Claims, Route, Visit};
 use crate::app::Shared;
 use crate::problem::{Problem, Reply};
 
@@ -30,7 +32,13 @@ pub(crate) enum Credential<'a> {
 pub(crate) struct Principal {
     pub(crate) user: Uuid,
     pub(crate) session: Uuid,
+    pub(crate) standing: Standing,
+    /// What the policies let this standing do at all, this minute.
     pub(crate) permissions: Permissions,
+    /// When, and what for.
+    pub(crate) when: Circumstances,
+    /// Of somebody who called: the one case they see something of.
+    pub(crate) own_case: Option<Uuid>,
     /// Moves when the rights do.
     pub(crate) epoch: u32,
     pub(crate) expires_at_ms: u64,
@@ -59,9 +67,10 @@ impl Owed {
     pub(super) fn refusal(self) -> Problem {
         let (code, detail) = match self {
             Self::Password => ("password-change-required", "Replace the password first: POST /api/v1/auth/password."),
-            Self::Factor => {
-                ("mfa-enrolment-required", "Set up a second factor first: POST /api/v1/auth/mfa/totp, then confirm it.")
-            }
+            Self::Factor => (
+                "mfa-enrolment-required",
+                "Set up a second factor first: a passkey (POST /api/v1/auth/passkeys/options) or an app (POST /api/v1/auth/mfa/totp).",
+            ),
         };
         Problem::new(StatusCode::FORBIDDEN, code, "Insufficient permissions").detail(detail)
     }
@@ -79,7 +88,11 @@ impl Principal {
     }
 
     pub(crate) fn actor(&self) -> Actor {
-        Actor { user: self.user, permissions: self.permissions }
+        Actor { who: self.who(), when: self.when }
+    }
+
+    pub(crate) fn who(&self) -> Who {
+        Who { user: self.user, standing: self.standing }
     }
 }
 
@@ -112,19 +125,61 @@ impl<'a> Credential<'a> {
 }
 
 /// The principal, or the challenge that a private route answers with.
-pub(super) async fn resolve(app: &Shared, credential: &Credential<'_>) -> Result<Principal, Problem> {
+pub(super) async fn resolve(
+    app: &Shared,
+    credential: &Credential<'_>,
+    purpose: Option<Purpose>,
+    route: Route,
+) -> Result<Principal, Problem> {
     let token = match credential {
         Credential::None => return Err(Problem::unauthorized(CHALLENGE)),
         Credential::Unusable => return Err(Problem::unauthorized(INVALID)),
         Credential::Bearer(token) | Credential::Cookie(token) => token,
     };
-    let now_ms = app.now_ms();
-    let claims = app.tokens.verify(Purpose::Bearer, token, now_ms / 1_000).map_err(|error| {
+    // Tokens of callers are good for their own routes, and no others are good for those.
+    let kind = if route.is_for_callers() { TokenPurpose::Caller } else { TokenPurpose::Bearer };
+    let claims = app.tokens.verify(kind, token, app.now_ms() / 1_000).map_err(|error| {
         app.meters.refused("token");
         tracing::debug!(reason = error.name(), "token refused");
         Problem::unauthorized(INVALID)
     })?;
-    principal(app, claims.user, claims.session).await
+    let principal = match kind {
+        TokenPurpose::Caller => follower(app, claims).await?,
+        _ => principal(app, claims.user, claims.session).await?,
+    };
+    Ok(Principal { when: Circumstances { purpose, ..principal.when }, ..principal })
+}
+
+/// Somebody who called, while what lets them in still stands.
+async fn follower(app: &Shared, claims: Claims) -> Result<Principal, Problem> {
+    let Claims { user: guard, serial: case, expires_at_s, .. } = claims;
+    let matter = app.matter(case).await.map_err(|error| app.broken(error))?;
+    if !matter.is_some_and(|matter| matter.followers.contains(&guard)) {
+        return Err(Problem::unauthorized(INVALID));
+    }
+    let standing = Standing::new(&[Role::Caller], None, 1);
+    let minute = Minute::of_ms(app.now_ms());
+    Ok(Principal {
+        user: guard,
+        session: guard,
+        standing,
+        permissions: app.domain.access.permissions(standing, minute),
+        when: Circumstances { minute, purpose: None },
+        own_case: Some(case),
+        epoch: 0,
+        expires_at_ms: expires_at_s * 1_000,
+        owes: None,
+    })
+}
+
+/// What the request is for, if it says so.
+pub(super) fn purpose(headers: &HeaderMap) -> Result<Option<Purpose>, Problem> {
+    let Some(value) = headers.get(&X_PURPOSE) else { return Ok(None) };
+    let known = value.to_str().ok().and_then(|name| Purpose::parse(name.trim()));
+    known.map(Some).ok_or_else(|| {
+        let names = Purpose::ALL.map(Purpose::name).join(", ");
+        Problem::bad_request("invalid-purpose", format!("X-Purpose is one of {names}."))
+    })
 }
 
 /// A living session of that user, or the challenge.
@@ -142,11 +197,16 @@ pub(crate) async fn principal(app: &Shared, user: Uuid, session: Uuid) -> Result
     if is_worth_noting(cell.last_seen_ms, now_ms) {
         app.note_session_use(session, now_ms);
     }
+    let standing = Standing::from_bits(cell.standing);
+    let minute = Minute::of_ms(now_ms);
     let owes = Owed::of(cell.lacks_factor, cell.must_change_password, app.config.people.mfa);
     Ok(Principal {
         user,
         session,
-        permissions: if owes.is_some() { Permissions::NONE } else { Permissions::from_bits(cell.permissions) },
+        standing,
+        permissions: if owes.is_some() { Permissions::NONE } else { app.domain.access.permissions(standing, minute) },
+        when: Circumstances { minute, purpose: None },
+        own_case: None,
         epoch: cell.epoch,
         expires_at_ms: cell.expires_at_ms,
         owes,
@@ -193,12 +253,18 @@ const INVALID: &str = r#"Bearer realm="hotline", error="invalid_token""#;
 const NOTE_EVERY_MS: u64 = 60_000;
 
 #[cfg(test)]
+use hotline_domain::policy::Action;
+
+#[cfg(test)]
 impl Principal {
     pub(crate) fn example(user: u128) -> Self {
         Self {
             user: Uuid::from_u128(user),
             session: Uuid::from_u128(user + 1_000),
-            permissions: Permissions::from_bits(u64::MAX),
+            standing: Standing::new(&[Role::Attorney, Role::Supervisor], None, 2),
+            permissions: Action::ALL.iter().copied().collect(),
+            when: Circumstances { minute: Minute::of_ms(0), purpose: None },
+            own_case: None,
             epoch: 1,
             expires_at_ms: u64::MAX,
             owes: None,
@@ -216,7 +282,7 @@ mod tests {
     fn cell() -> SessionCell {
         SessionCell {
             user: 1,
-            permissions: 0,
+            standing: 0,
             epoch: 1,
             expires_at_ms: NOW_MS + 24 * HOUR_S * 1_000,
             last_seen_ms: NOW_MS,

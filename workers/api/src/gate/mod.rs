@@ -6,7 +6,10 @@
 //! Admission comes late because who goes first depends on who calls; what comes before it costs microseconds.
 mod address;
 mod admit;
+mod answer;
 mod budget;
+mod checks;
+mod flight;
 mod guard;
 pub(crate) mod headers;
 mod identity;
@@ -18,14 +21,12 @@ mod verdict;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
-use http::request::Parts;
-use http::{HeaderValue, Method, Request, StatusCode, Version};
+use http::header::{CONNECTION, ORIGIN};
+use http::{HeaderValue, Method, Request, Version};
 use tower::Service;
 
 pub(crate) use address::{TrustedProxies, neighbourhood};
@@ -34,15 +35,18 @@ pub(crate) use identity::{Caller, Credential, Owed, Principal, SESSION_COOKIE, l
 pub(crate) use origin::Origin;
 pub(crate) use request_id::{RequestId, RequestIds};
 pub(crate) use route::{FORM_OVERHEAD_BYTES, Route};
-pub(crate) use token::{Claims, Purpose, Tokens};
+pub(crate) use token::{Claims, PublicKey, Purpose, Tokens};
 pub(crate) use verdict::Violation;
 
 use crate::admission::{self, Permit, Ticket};
 use crate::app::Shared;
 use crate::connection::Connection;
 use crate::meters::Phase;
-use crate::problem::{Problem, Reply};
+use crate::problem::Reply;
 use admit::{admit, is_ordinary};
+use answer::{finish, render};
+use checks::{check_head, check_length, check_order, check_origin, preflight, settle};
+use flight::{Flight, Unfinished};
 use route::Access;
 
 /// What the gate learned about a request; travels with it as an extension.
@@ -120,7 +124,8 @@ async fn pass(
     visit.origin = origin::origin(&parts, &app.config.server.allowed_origins);
 
     let credential = Credential::find(&parts.headers);
-    let identity = identity::resolve(app, &credential).await;
+    let purpose = identity::purpose(&parts.headers)?;
+    let identity = identity::resolve(app, &credential, purpose, visit.route).await;
     visit.principal = identity.as_ref().ok().copied();
     *charged = settle(app, visit)?;
     // A live connection may bring a ticket instead; its handler decides.
@@ -198,197 +203,6 @@ async fn to_its_end(
         response
     });
     handler.await.map_err(|_| guard::Unanswered::Panicked)
-}
-
-/// 431 with all our headers, where the protocol's own refusal would have none.
-fn check_head(app: &Shared, parts: &Parts) -> Reply<()> {
-    let limits = &app.config.limits;
-    let fields: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let target = parts.uri.path_and_query().map_or(1, |target| target.as_str().len());
-    let too_many = parts.headers.len() > limits.header_count_max as usize;
-    if too_many || fields + target > limits.header_bytes_max as usize {
-        app.meters.refused("header");
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Err(Problem::new(status, "header-too-large", "Request header fields too large"));
-    }
-    Ok(())
-}
-
-/// Takes the request from the caller's own budget, or from its address's if nobody vouches for it.
-fn settle(app: &Shared, visit: &Visit) -> Reply<Option<Charge>> {
-    if visit.route.access() == Access::Probe {
-        return Ok(None);
-    }
-    let rate = &app.config.rate;
-    let (payer, budget) = match &visit.principal {
-        Some(principal) => (Payer::User(principal.user.as_u128()), rate.authenticated),
-        None => (Payer::Address(neighbourhood(visit.address)), rate.anonymous),
-    };
-    let charge = app.charge(payer, budget);
-    match charge.refusal() {
-        None => Ok(Some(charge)),
-        Some(mut refusal) => {
-            app.meters.rate_limited(charge.name());
-            charge.write(&mut refusal.headers);
-            Err(refusal)
-        }
-    }
-}
-
-/// Whose account is not in order does nothing before it is.
-fn check_order(parts: &Parts, visit: &Visit) -> Reply<()> {
-    let owes = visit.principal.and_then(|principal| principal.owes);
-    let is_open = visit.route.access() != Access::Private || visit.route.sets_in_order();
-    match owes.filter(|_| !is_open && !origin::is_preflight(parts)) {
-        Some(owed) => Err(owed.refusal()),
-        None => Ok(()),
-    }
-}
-
-/// A cookie is no proof that the user meant it: a change on its strength must come from our own page.
-fn check_origin(parts: &Parts, visit: &Visit, credential: &Credential<'_>) -> Reply<()> {
-    let changes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    let by_cookie = matches!(credential, Credential::Cookie(_));
-    let refused = match visit.origin {
-        Origin::Own | Origin::Allowed => false,
-        Origin::Unstated => by_cookie && (changes || visit.route == Route::Live),
-        Origin::Foreign => changes || visit.route == Route::Live,
-    };
-    match refused {
-        true => Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", "Insufficient permissions")
-            .detail("This cannot be asked from another site.")),
-        false => Ok(()),
-    }
-}
-
-fn preflight(visit: &Visit) -> Reply {
-    let allowed = matches!(visit.origin, Origin::Own | Origin::Allowed);
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = if allowed { StatusCode::NO_CONTENT } else { StatusCode::FORBIDDEN };
-    Ok(response)
-}
-
-/// A body that says it is too large is refused before a byte of it is read.
-fn check_length(app: &Shared, parts: &Parts, route: Route) -> Reply<()> {
-    let bytes_max = route.body_bytes_max(&app.config.limits);
-    let stated = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    match stated.and_then(|value| value.parse::<u64>().ok()) {
-        Some(length) if length > bytes_max => {
-            app.meters.refused("body");
-            Err(Problem::too_large(bytes_max))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Gives refusals their body: ours as they are, others by their status alone.
-fn render(app: &Shared, mut response: Response, visit: &Visit) -> Response {
-    let status = response.status();
-    let problem = match response.extensions_mut().remove::<Problem>() {
-        Some(problem) => problem,
-        // A handler that refuses with JSON of its own has said what there is to say: readiness does.
-        None if !status.is_client_error() && !status.is_server_error() || is_json(&response) => return response,
-        None => Problem::of_status(status, response.headers()),
-    };
-    let problem = match Violation::of(status) {
-        Some(violation) => problem.member("security", violation.verdict()),
-        None => problem,
-    };
-    let recorded = response.extensions().get::<Recorded>().copied();
-    let allow = response.headers().get(ALLOW).cloned();
-    let mut rendered = problem.render(visit.id.as_str(), app.now());
-    if let Some(allow) = allow {
-        rendered.headers_mut().insert(ALLOW, allow);
-    }
-    if let Some(recorded) = recorded {
-        rendered.extensions_mut().insert(recorded);
-    }
-    rendered
-}
-
-fn is_json(response: &Response) -> bool {
-    response.headers().get(CONTENT_TYPE).is_some_and(|value| value == "application/json")
-}
-
-fn finish(app: &Shared, response: &mut Response, visit: &Visit, method: &Method, started: Instant) {
-    let status = response.status();
-    let elapsed = started.elapsed();
-    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-        && response.extensions().get::<Recorded>().is_none()
-    {
-        crate::trail::denied(app, visit, method, status);
-    }
-    let headers = response.headers_mut();
-    headers.insert(&headers::X_REQUEST_ID, visit.id.header_value());
-    if let Ok(timing) = HeaderValue::try_from(format!("app;dur={:.2}", elapsed.as_secs_f64() * 1_000.0)) {
-        headers.insert(&headers::SERVER_TIMING, timing);
-    }
-    headers::secure(headers, visit.route, app.controls_hold.load(Ordering::Relaxed));
-    app.meters.answered(visit.route, status.as_u16(), elapsed.as_secs_f64());
-    app.count_request();
-    tracing::info!(
-        target: "access",
-        request = visit.id.as_str(),
-        method = known_method(method),
-        path = visit.route.template(),
-        status = status.as_u16(),
-        ms = elapsed.as_secs_f64() * 1_000.0,
-        user = visit.principal.map(|principal| tracing::field::display(principal.user.as_hyphenated().to_string())),
-        "answered"
-    );
-}
-
-/// A method is free text to a caller; the log and the metrics know eight.
-fn known_method(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        "OPTIONS" => "OPTIONS",
-        _ => "other",
-    }
-}
-
-/// Counts a change until it is carried through; a drain waits for it.
-struct Unfinished {
-    app: Shared,
-}
-
-impl Unfinished {
-    fn begin(app: &Shared) -> Self {
-        app.unfinished.fetch_add(1, Ordering::Relaxed);
-        Self { app: Arc::clone(app) }
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        self.app.unfinished.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Counts a request while it is being answered.
-struct Flight<'a> {
-    app: &'a Shared,
-    connection: &'a Connection,
-}
-
-impl<'a> Flight<'a> {
-    fn begin(app: &'a Shared, connection: &'a Connection) -> Self {
-        app.meters.in_flight.increment(1.0);
-        connection.begin(app.coarse_ms(), &app.config.limits);
-        Self { app, connection }
-    }
-}
-
-impl Drop for Flight<'_> {
-    fn drop(&mut self) {
-        self.app.meters.in_flight.decrement(1.0);
-        self.connection.end(self.app.coarse_ms());
-    }
 }
 
 #[cfg(test)]

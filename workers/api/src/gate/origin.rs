@@ -58,7 +58,7 @@ pub(crate) fn allow(headers: &mut HeaderMap, origin: &HeaderValue, preflight: bo
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static(
-                "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Emergency, X-Requested-With",
+                "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Emergency, X-Purpose, X-Requested-With",
             ),
         );
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));

@@ -12,9 +12,12 @@ pub(crate) enum Route {
     HealthLive,
     HealthReady,
     OpenApi,
+    Jwks,
     Login,
     Logout,
     LoginMfa,
+    LoginPasskey,
+    LoginPasskeyOptions,
     Mfa,
     Totp,
     TotpConfirm,
@@ -23,6 +26,10 @@ pub(crate) enum Route {
     OwnSessions,
     OwnSession,
     StepUp,
+    StepUpOptions,
+    Passkeys,
+    PasskeyOptions,
+    Passkey,
     Users,
     User,
     UserReset,
@@ -30,11 +37,18 @@ pub(crate) enum Route {
     VoiceStatus,
     Cases,
     Case,
+    CaseGuards,
+    CaseGuard,
+    BreakGlass,
+    CallerAccess,
+    CallerLogin,
+    CallerCase,
     Analyze,
     Recommend,
     LiveTicket,
     Live,
     AuditRecord,
+    Acknowledgement,
     AuditHead,
     AuditTile,
     /// No such path.
@@ -65,9 +79,15 @@ impl Route {
         };
         match rest {
             "openapi.json" => Self::OpenApi,
+            "auth/jwks.json" => Self::Jwks,
             "auth/login" => Self::Login,
             "auth/logout" => Self::Logout,
             "auth/login/mfa" => Self::LoginMfa,
+            "auth/login/passkey" => Self::LoginPasskey,
+            "auth/login/passkey/options" => Self::LoginPasskeyOptions,
+            "auth/passkeys" => Self::Passkeys,
+            "auth/passkeys/options" => Self::PasskeyOptions,
+            "auth/step-up/options" => Self::StepUpOptions,
             "auth/mfa" => Self::Mfa,
             "auth/mfa/totp" => Self::Totp,
             "auth/mfa/totp/confirm" => Self::TotpConfirm,
@@ -78,14 +98,30 @@ impl Route {
             "users" => Self::Users,
             "voice/process" => Self::VoiceProcess,
             "cases" => Self::Cases,
+            "caller/login" => Self::CallerLogin,
+            "caller/case" => Self::CallerCase,
             "ai/analyze" => Self::Analyze,
             "ai/recommend" => Self::Recommend,
             "live/ticket" => Self::LiveTicket,
             "audit/log/checkpoint" => Self::AuditHead,
             _ => match rest.split_once('/') {
-                Some(("cases", id)) if is_segment(id) => Self::Case,
+                Some(("cases", rest)) => match rest.split_once('/') {
+                    None if is_segment(rest) => Self::Case,
+                    Some((id, "guards")) if is_segment(id) => Self::CaseGuards,
+                    Some((id, "break-glass")) if is_segment(id) => Self::BreakGlass,
+                    Some((id, "caller-access")) if is_segment(id) => Self::CallerAccess,
+                    Some((id, rest)) if is_segment(id) => match rest.strip_prefix("guards/") {
+                        Some(guard) if is_segment(guard) => Self::CaseGuard,
+                        _ => Self::Unknown,
+                    },
+                    _ => Self::Unknown,
+                },
                 Some(("audit", rest)) => match rest.split_once('/') {
                     Some(("records", seq)) if is_segment(seq) => Self::AuditRecord,
+                    Some(("records", rest)) => match rest.split_once('/') {
+                        Some((seq, "acknowledgement")) if is_segment(seq) => Self::Acknowledgement,
+                        _ => Self::Unknown,
+                    },
                     Some(("log", name)) if name.starts_with("tile/") => Self::AuditTile,
                     _ => Self::Unknown,
                 },
@@ -94,8 +130,9 @@ impl Route {
                     Some((id, "reset")) if is_segment(id) => Self::UserReset,
                     _ => Self::Unknown,
                 },
-                Some(("auth", rest)) => match rest.strip_prefix("sessions/") {
-                    Some(id) if is_segment(id) => Self::OwnSession,
+                Some(("auth", rest)) => match rest.split_once('/') {
+                    Some(("sessions", id)) if is_segment(id) => Self::OwnSession,
+                    Some(("passkeys", id)) if is_segment(id) => Self::Passkey,
                     _ => Self::Unknown,
                 },
                 Some(("voice", rest)) => match rest.strip_prefix("status/") {
@@ -114,9 +151,12 @@ impl Route {
             Self::HealthLive => "/health/live",
             Self::HealthReady => "/health/ready",
             Self::OpenApi => "/api/v1/openapi.json",
+            Self::Jwks => "/api/v1/auth/jwks.json",
             Self::Login => "/api/v1/auth/login",
             Self::Logout => "/api/v1/auth/logout",
             Self::LoginMfa => "/api/v1/auth/login/mfa",
+            Self::LoginPasskey => "/api/v1/auth/login/passkey",
+            Self::LoginPasskeyOptions => "/api/v1/auth/login/passkey/options",
             Self::Mfa => "/api/v1/auth/mfa",
             Self::Totp => "/api/v1/auth/mfa/totp",
             Self::TotpConfirm => "/api/v1/auth/mfa/totp/confirm",
@@ -125,6 +165,10 @@ impl Route {
             Self::OwnSessions => "/api/v1/auth/sessions",
             Self::OwnSession => "/api/v1/auth/sessions/{sessionId}",
             Self::StepUp => "/api/v1/auth/step-up",
+            Self::StepUpOptions => "/api/v1/auth/step-up/options",
+            Self::Passkeys => "/api/v1/auth/passkeys",
+            Self::PasskeyOptions => "/api/v1/auth/passkeys/options",
+            Self::Passkey => "/api/v1/auth/passkeys/{passkeyId}",
             Self::Users => "/api/v1/users",
             Self::User => "/api/v1/users/{userId}",
             Self::UserReset => "/api/v1/users/{userId}/reset",
@@ -132,11 +176,18 @@ impl Route {
             Self::VoiceStatus => "/api/v1/voice/status/{callId}",
             Self::Cases => "/api/v1/cases",
             Self::Case => "/api/v1/cases/{caseId}",
+            Self::CaseGuards => "/api/v1/cases/{caseId}/guards",
+            Self::CaseGuard => "/api/v1/cases/{caseId}/guards/{guardId}",
+            Self::BreakGlass => "/api/v1/cases/{caseId}/break-glass",
+            Self::CallerAccess => "/api/v1/cases/{caseId}/caller-access",
+            Self::CallerLogin => "/api/v1/caller/login",
+            Self::CallerCase => "/api/v1/caller/case",
             Self::Analyze => "/api/v1/ai/analyze",
             Self::Recommend => "/api/v1/ai/recommend",
             Self::LiveTicket => "/api/v1/live/ticket",
             Self::Live => "/ws",
             Self::AuditRecord => "/api/v1/audit/records/{seq}",
+            Self::Acknowledgement => "/api/v1/audit/records/{seq}/acknowledgement",
             Self::AuditHead => "/api/v1/audit/log/checkpoint",
             Self::AuditTile => "/api/v1/audit/log/tile/{name}",
             Self::Unknown => "other",
@@ -146,9 +197,21 @@ impl Route {
     pub(crate) fn access(self) -> Access {
         match self {
             Self::Health | Self::HealthLive | Self::HealthReady => Access::Probe,
-            Self::OpenApi | Self::Login | Self::LoginMfa | Self::Unknown => Access::Public,
+            Self::OpenApi
+            | Self::Jwks
+            | Self::CallerLogin
+            | Self::Login
+            | Self::LoginMfa
+            | Self::LoginPasskey
+            | Self::LoginPasskeyOptions
+            | Self::Unknown => Access::Public,
             _ => Access::Private,
         }
+    }
+
+    /// For those who called, with a token of their own kind.
+    pub(crate) fn is_for_callers(self) -> bool {
+        self == Self::CallerCase
     }
 
     /// Carries what a caller told us.
@@ -158,7 +221,19 @@ impl Route {
 
     /// What somebody may do whose account is not in order yet: put it in order, or leave.
     pub(crate) fn sets_in_order(self) -> bool {
-        matches!(self, Self::Logout | Self::Mfa | Self::Totp | Self::TotpConfirm | Self::Password | Self::StepUp)
+        matches!(
+            self,
+            Self::Logout
+                | Self::Mfa
+                | Self::Totp
+                | Self::TotpConfirm
+                | Self::Passkeys
+                | Self::PasskeyOptions
+                | Self::Passkey
+                | Self::Password
+                | Self::StepUp
+                | Self::StepUpOptions
+        )
     }
 
     pub(crate) fn body_bytes_max(self, limits: &Limits) -> u64 {
@@ -177,14 +252,17 @@ impl Route {
         }
     }
 
-    pub(crate) const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 44] = [
         Self::Health,
         Self::HealthLive,
         Self::HealthReady,
         Self::OpenApi,
+        Self::Jwks,
         Self::Login,
         Self::Logout,
         Self::LoginMfa,
+        Self::LoginPasskey,
+        Self::LoginPasskeyOptions,
         Self::Mfa,
         Self::Totp,
         Self::TotpConfirm,
@@ -193,6 +271,10 @@ impl Route {
         Self::OwnSessions,
         Self::OwnSession,
         Self::StepUp,
+        Self::StepUpOptions,
+        Self::Passkeys,
+        Self::PasskeyOptions,
+        Self::Passkey,
         Self::Users,
         Self::User,
         Self::UserReset,
@@ -200,11 +282,18 @@ impl Route {
         Self::VoiceStatus,
         Self::Cases,
         Self::Case,
+        Self::CaseGuards,
+        Self::CaseGuard,
+        Self::BreakGlass,
+        Self::CallerAccess,
+        Self::CallerLogin,
+        Self::CallerCase,
         Self::Analyze,
         Self::Recommend,
         Self::LiveTicket,
         Self::Live,
         Self::AuditRecord,
+        Self::Acknowledgement,
         Self::AuditHead,
         Self::AuditTile,
         Self::Unknown,
@@ -233,7 +322,9 @@ mod tests {
                 .replace("{seq}", "7")
                 .replace("{name}", "0/000")
                 .replace("{sessionId}", "ab")
-                .replace("{userId}", "u");
+                .replace("{passkeyId}", "ab")
+                .replace("{userId}", "u")
+                .replace("{guardId}", "g");
             assert_eq!(Route::of(&path), route, "{path}");
         }
     }
@@ -246,10 +337,15 @@ mod tests {
             "/api/v1",
             "/api/v1/cases/",
             "/api/v1/cases/1/2",
+            "/api/v1/cases/1/guards/",
+            "/api/v1/cases//guards",
+            "/api/v1/cases/1/guards/2/3",
             "/api/v1/voice/status/",
             "/api/v1/users/",
             "/api/v1/users/1/2",
             "/api/v1/auth/sessions/",
+            "/api/v1/auth/passkeys/",
+            "/api/v1/auth/passkeys/1/2",
             "/healthy",
             "*",
         ] {

@@ -1,10 +1,11 @@
 //! The gate from outside: one request in, one answer out, with everything real behind it but sockets.
+use std::sync::atomic::Ordering;
+
 use hotline::board::SessionCell;
-use hotline_domain::policy::{Permissions, Role};
+use hotline_domain::policy::{Minute, Permissions, Role, Standing};
 use http::Request;
 use serde_json::json;
 
-use super::*;
 use crate::testing::Fixture;
 
 fn get(path: &str) -> http::request::Builder {
@@ -187,6 +188,7 @@ async fn every_role_reaches_what_it_may_and_nothing_else() {
         ("PATCH", "/api/v1/users/u", Some(Permissions::USER_MANAGE)),
         ("POST", "/api/v1/users/u/reset", Some(Permissions::USER_MANAGE)),
         ("GET", "/api/v1/audit/records/1", Some(Permissions::AUDIT_READ)),
+        ("POST", "/api/v1/audit/records/1/acknowledgement", Some(Permissions::ALERT_ACKNOWLEDGE)),
         ("GET", "/api/v1/audit/log/checkpoint", Some(Permissions::AUDIT_READ)),
         ("GET", "/api/v1/audit/log/tile/0/000", Some(Permissions::AUDIT_READ)),
         // One's own account is everybody's own.
@@ -198,8 +200,9 @@ async fn every_role_reaches_what_it_may_and_nothing_else() {
         ("POST", "/api/v1/auth/step-up", None),
     ];
     for (epoch, role) in (cell.epoch + 1..).zip(Role::ALL) {
-        let permissions = role.permissions().bits();
-        fixture.app.board.put_session(session, SessionCell { permissions, epoch, ..cell });
+        let standing = Standing::new(&[role], None, 1);
+        let permissions = fixture.app.domain.access.permissions(standing, Minute::of_ms(fixture.app.now_ms()));
+        fixture.app.board.put_session(session, SessionCell { standing: standing.to_bits(), epoch, ..cell });
         for (method, path, needed) in routes {
             // Bodies that make sense: a mistake in one is told before the right is looked at.
             let body = match path {
@@ -211,7 +214,7 @@ async fn every_role_reaches_what_it_may_and_nothing_else() {
                 _ => json!({}),
             };
             let status = fixture.ask(caller.request(method, path), body.to_string()).await.status;
-            let may = needed.is_none_or(|needed| role.permissions().contain(needed));
+            let may = needed.is_none_or(|needed| permissions.contain(needed));
             assert!(status != 401 && may != (status == 403), "{role} {method} {path}: {status}");
         }
     }

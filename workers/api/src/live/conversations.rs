@@ -4,8 +4,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use uuid::Uuid;
+
 use super::Farewell;
 use crate::connection::tests::{Server, receive, send};
+use crate::testing::Lawyer;
 
 struct Talk(TlsStream<TcpStream>);
 
@@ -87,6 +90,15 @@ async fn lawyer(server: &Server) -> String {
     server.fixture.lawyer().await.token
 }
 
+async fn lawyer_id(server: &Server) -> Uuid {
+    server.fixture.app.domain.people.find("admin").await.unwrap().unwrap().id
+}
+
+async fn case(server: &Server, token: &str) -> Value {
+    let lawyer = Lawyer { fixture: &server.fixture, token: token.to_owned() };
+    lawyer.post("/api/v1/cases", &json!({ "title": "a" })).await.expect(201).json()["id"].clone()
+}
+
 async fn connected(server: &Server, token: &str) -> Talk {
     let (mut talk, answer) = Talk::open(server, &format!("authorization: Bearer {token}\r\n"), "/ws").await;
     assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
@@ -108,9 +120,10 @@ async fn events_of_topics_that_were_asked_for_and_allowed_arrive() {
     let answer = talk.hear_text().await;
     assert_eq!(answer["topics"], json!(["cases"]));
     assert_eq!(answer["refused"].as_array().unwrap().len(), 3);
-    server.fixture.app.announce("cases".to_owned(), &json!({ "event": "case.created" }));
+    let case = case(&server, &token).await;
     let event = talk.hear_text().await;
     assert_eq!((event["topic"].as_str(), event["data"]["event"].as_str()), (Some("cases"), Some("case.created")));
+    assert_eq!(event["data"]["caseId"], case);
     talk.say(1, br#"{"type":"dance"}"#).await;
     assert_eq!(talk.hear_text().await["type"], "error");
     talk.say(1, br#"{"type":"ping"}"#).await;
@@ -118,15 +131,37 @@ async fn events_of_topics_that_were_asked_for_and_allowed_arrive() {
 }
 
 #[tokio::test]
+async fn who_is_kept_from_a_case_hears_no_more_of_it() {
+    let server = Server::start(|_| ()).await;
+    let token = lawyer(&server).await;
+    let (walled, open) = (case(&server, &token).await, case(&server, &token).await);
+    let mut talk = connected(&server, &token).await;
+    let topic = format!("case:{}", walled.as_str().unwrap());
+    talk.say(1, json!({ "type": "subscribe", "topics": ["cases", topic] }).to_string().as_bytes()).await;
+    assert_eq!(talk.hear_text().await["refused"], json!([]));
+    let app = &server.fixture.app;
+    let (id, me) = (walled.as_str().unwrap().parse().unwrap(), lawyer_id(&server).await);
+    let wall = serde_json::from_value(json!({ "kind": "wall", "userId": me, "reason": "opposing party" })).unwrap();
+    app.domain.cases.place_guard(Uuid::now_v7(), id, wall, me).await.unwrap();
+    app.board.bump(hotline_domain::cases::generation_key(id));
+    for topic in ["cases", &topic] {
+        app.announce(topic.to_owned(), &json!({ "event": "case.updated", "caseId": walled }));
+    }
+    app.announce("cases".to_owned(), &json!({ "event": "case.updated", "caseId": open }));
+    assert_eq!(talk.hear_text().await["data"]["caseId"], open, "nothing came before it");
+}
+
+#[tokio::test]
 async fn what_waits_is_told_before_the_goodbye() {
     let server = Server::start(|_| ()).await;
     let token = lawyer(&server).await;
+    let case = case(&server, &token).await;
     let mut talk = connected(&server, &token).await;
     talk.say(1, br#"{"type":"subscribe","topics":["cases"]}"#).await;
     talk.hear_text().await;
     // Nobody is told in between: this thread runs the server, too.
     for number in 0..8 {
-        server.fixture.app.announce("cases".to_owned(), &json!({ "number": number }));
+        server.fixture.app.announce("cases".to_owned(), &json!({ "caseId": case, "number": number }));
     }
     server.fixture.app.hub.end_all(Farewell::GoingAway);
     for number in 0..8 {

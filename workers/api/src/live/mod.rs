@@ -2,6 +2,7 @@
 //!
 //! An event goes to every listener of its topic on this worker, and through the supervisor to the
 //! other workers. A listener that cannot keep up is closed rather than waited for.
+mod alerts;
 mod resume;
 mod socket;
 
@@ -12,6 +13,7 @@ use hotline::wire::LiveEvent;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+pub(crate) use alerts::tell_alerts;
 pub(crate) use socket::converse;
 
 use crate::gate::Principal;
@@ -81,6 +83,11 @@ impl Hub {
                 }
             })
             .count()
+    }
+
+    /// Whether anybody on this worker asked for the topic.
+    pub(crate) fn hears(&self, topic: &str) -> bool {
+        self.listeners.lock().values().any(|listener| listener.topics.contains(topic))
     }
 
     /// Ends everybody whose principal `still_holds` no more.

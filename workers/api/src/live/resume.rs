@@ -6,6 +6,7 @@
 use hotline_domain::cases::Case;
 use serde_json::{Value, json};
 
+use super::alerts;
 use super::socket::event;
 use crate::app::Shared;
 use crate::gate::Principal;
@@ -18,6 +19,8 @@ pub(super) fn hint(now_ms: i64) -> Value {
 /// The events of a topic since that moment, as far as the principal may see them.
 pub(super) async fn missed(app: &Shared, principal: &Principal, topic: &str, since_ms: i64) -> Vec<Value> {
     let told = match topic.split_once(':') {
+        // They stay open and are sent elsewhere, too; the log has them all.
+        None if topic == alerts::TOPIC => return vec![json!({ "type": "missed", "topic": topic })],
         None => return of_cases(app, principal, since_ms).await,
         Some(("case", id)) => app.visible_case(principal, id).await.ok().flatten().map(|case| of_case(&case)),
         Some(("call", id)) => app.visible_call(principal, id).await.ok().flatten().map(|call| {
@@ -33,12 +36,10 @@ pub(super) async fn missed(app: &Shared, principal: &Principal, topic: &str, sin
 }
 
 async fn of_cases(app: &Shared, principal: &Principal, since_ms: i64) -> Vec<Value> {
-    match app.domain.cases.changed_since(&principal.actor(), since_ms, CASES_MAX + 1).await {
-        Ok(changed) if changed.len() <= CASES_MAX as usize => {
-            changed.iter().map(|case| event("cases", &of_case(case))).collect()
-        }
+    match app.domain.cases.changed_since(&principal.actor(), since_ms, CASES_MAX).await {
+        Ok(Some(changed)) => changed.iter().map(|case| event("cases", &of_case(case))).collect(),
         // The client reads the list again; it would have to anyway.
-        Ok(_) => vec![json!({ "type": "missed", "topic": "cases" })],
+        Ok(None) => vec![json!({ "type": "missed", "topic": "cases" })],
         Err(error) => {
             tracing::warn!(%error, "could not look for what a client has missed");
             vec![json!({ "type": "missed", "topic": "cases" })]

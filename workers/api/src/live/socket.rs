@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use hotline::wire::LiveEvent;
-use hotline_domain::policy::Permissions;
+use hotline_domain::policy::{Action, Permissions};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use uuid::Uuid;
 
-use super::{Farewell, resume};
+use super::{Farewell, alerts, resume};
 use crate::app::{App, Shared};
 use crate::gate::{Payer, Principal, RequestId};
 use hotline::config::Budget;
@@ -73,7 +74,7 @@ async fn listen(app: &Shared, socket: &mut WebSocket, principal: Principal, id: 
             biased;
             farewell = ear.farewell.recv() => {
                 if farewell == Some(Farewell::GoingAway) {
-                    timeout(GOODBYE, tell_the_rest(app, socket, &mut ear)).await.ok()??;
+                    timeout(GOODBYE, tell_the_rest(app, socket, &principal, &mut ear)).await.ok()??;
                 }
                 return farewell;
             }
@@ -96,7 +97,7 @@ async fn listen(app: &Shared, socket: &mut WebSocket, principal: Principal, id: 
                 }
             }
             event = ear.events.recv() => {
-                tell(app, socket, &event?).await?;
+                tell(app, socket, &principal, &event?).await?;
             }
             _ = ping.tick() => {
                 if heard.elapsed() > 3 * PING_EVERY {
@@ -109,16 +110,36 @@ async fn listen(app: &Shared, socket: &mut WebSocket, principal: Principal, id: 
 }
 
 /// What waits was written before the moment that the goodbye will name.
-async fn tell_the_rest(app: &App, socket: &mut WebSocket, ear: &mut super::Ear<'_>) -> Option<()> {
+async fn tell_the_rest(
+    app: &App,
+    socket: &mut WebSocket,
+    principal: &Principal,
+    ear: &mut super::Ear<'_>,
+) -> Option<()> {
     while let Ok(event) = ear.events.try_recv() {
-        tell(app, socket, &event).await?;
+        tell(app, socket, principal, &event).await?;
     }
     Some(())
 }
 
-async fn tell(app: &App, socket: &mut WebSocket, event: &LiveEvent) -> Option<()> {
+/// Whoever might hear of a topic when they asked may not for ever: a wall may stand there now. So each event is asked
+/// about; what decides is in memory, but for the first event after a change.
+async fn tell(app: &App, socket: &mut WebSocket, principal: &Principal, event: &LiveEvent) -> Option<()> {
+    let payload = payload(&event.payload);
+    let may = match event.topic.split_once(':') {
+        None if event.topic == alerts::TOPIC => principal.may(Permissions::AUDIT_READ),
+        None | Some(("case", _)) => match payload["caseId"].as_str().and_then(|id| Uuid::try_parse(id).ok()) {
+            Some(case) => app.may(principal, Action::CaseAccess, case).await.unwrap_or(false),
+            None => false,
+        },
+        Some(("call", id)) => app.call_is_visible(principal, id).await,
+        Some(_) => true,
+    };
+    if !may {
+        return Some(());
+    }
     app.meters.live_events.increment(1);
-    say(socket, &self::event(&event.topic, &payload(&event.payload))).await
+    say(socket, &self::event(&event.topic, &payload)).await
 }
 
 /// `None` if the other side is gone or does not read.
@@ -186,6 +207,7 @@ pub(super) fn event(topic: &str, data: &Value) -> Value {
 /// The same question as for reading the thing itself; a stranger's topic and no topic look alike.
 async fn may_hear(app: &Shared, principal: &Principal, topic: &str) -> bool {
     match topic.split_once(':') {
+        None if topic == alerts::TOPIC => principal.may(Permissions::AUDIT_READ),
         None => topic == "cases" && principal.may(Permissions::CASE_ACCESS),
         Some(("case", id)) => app.case_is_visible(principal, id).await,
         Some(("call", id)) => app.call_is_visible(principal, id).await,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use hotline::audit::EventType;
-use hotline_domain::policy::Permissions;
+use hotline_domain::policy::{Action, Permissions};
 use hotline_domain::triage::{Analysis, Input, Recommendations};
 use http::StatusCode;
 use serde::Deserialize;
@@ -92,12 +92,12 @@ async fn resolve(
             (Subject::Text(text), None, String::new())
         }
         (None, Some(id), None, None) => {
-            let case = app.visible_case(&caller.principal, &id).await?.ok_or_else(Problem::not_found)?;
+            let (case, _) = app.case_for(caller, Action::AiUse, &id).await?;
             let narrative = case.narrative.clone().unwrap_or_default();
             (Subject::Text(narrative), Some(case.jurisdiction.clone()), case.id.to_string())
         }
         (None, None, Some(id), None) => {
-            let call = app.visible_call(&caller.principal, &id).await?.ok_or_else(Problem::not_found)?;
+            let call = app.call_for(caller, Action::AiUse, &id).await?;
             let subject = match (call.analysis, call.transcription) {
                 (Some(analysis), _) => Subject::Made(Box::new(analysis)),
                 (None, Some(transcript)) => Subject::Text(transcript.text),

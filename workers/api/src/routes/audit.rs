@@ -2,7 +2,7 @@
 //! transparency logs read. All of it is public to nobody but them: entries tell who did what.
 use axum::extract::{Path, State};
 use axum::response::Response;
-use hotline::audit::EventType;
+use hotline::audit::{EventType, FollowError};
 use hotline::tlog::{Store, StoreError, Tile, TileKind};
 use hotline_domain::policy::Permissions;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -25,9 +25,11 @@ pub(crate) struct Proven {
     proof: String,
 }
 
-/// A record by its number, with the proof that it is in the log. A record is there a moment after its act.
+/// A record by its number, with the proof that it is in the log. A record is there a moment after its act, and until it is
+/// disposed of, when its years are over.
 #[utoipa::path(get, path = "/api/v1/audit/records/{seq}", tag = "audit", params(("seq" = u64, Path)),
-    responses((status = 200, body = Proven), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody)))]
+    responses((status = 200, body = Proven), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody),
+        (status = 410, body = ProblemBody)))]
 pub(crate) async fn record(State(app): State<Shared>, caller: Caller, Path(seq): Path<String>) -> Reply {
     caller.must(Permissions::AUDIT_READ)?;
     let seq: u64 = seq.parse().map_err(|_| Problem::not_found())?;
@@ -47,7 +49,8 @@ pub(crate) async fn checkpoint(State(app): State<Shared>, caller: Caller) -> Rep
     Ok(answer(note.into_bytes(), "text/plain; charset=utf-8"))
 }
 
-/// A tile or a bundle of entries, by the name it has in the layout (C2SP tlog-tiles).
+/// A tile or a bundle of entries, by the name it has in the layout (C2SP tlog-tiles). Of records that are disposed of
+/// there are no bundles any more.
 pub(crate) async fn tile(State(app): State<Shared>, caller: Caller, Path(name): Path<String>) -> Reply {
     caller.must(Permissions::AUDIT_READ)?;
     let tile = Tile::parse(&format!("tile/{name}")).ok_or_else(Problem::not_found)?;
@@ -66,15 +69,18 @@ pub(crate) async fn tile(State(app): State<Shared>, caller: Caller, Path(name): 
 }
 
 /// Files are read beside the request runtime.
-async fn from_store<T: Send + 'static>(
+pub(super) async fn from_store<T: Send + 'static, E: Into<FollowError> + Send + 'static>(
     app: &Shared,
-    read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    read: impl FnOnce(&Store) -> Result<T, E> + Send + 'static,
 ) -> Reply<T> {
     let store = Store::new(app.config.paths.tlog_dir());
     let read = tokio::task::spawn_blocking(move || read(&store)).await.map_err(|_| Problem::internal())?;
-    read.map_err(|error| {
-        tracing::error!(%error, "could not read the published audit log");
-        Problem::internal()
+    read.map_err(|error| match error.into() {
+        FollowError::Store(StoreError::Pruned(pruned)) => Problem::disposed(&pruned.since),
+        error => {
+            tracing::error!(%error, "could not read the published audit log");
+            Problem::internal()
+        }
     })
 }
 

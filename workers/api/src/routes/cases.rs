@@ -6,7 +6,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use hotline::audit::EventType;
 use hotline_domain::cases::{self, Case, CaseChange, CasePage, Classification, ListQuery, NewCase, Opened, Updated};
-use hotline_domain::policy::Permissions;
+use hotline_domain::policy::{Action, Permissions};
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use serde_json::json;
@@ -19,6 +19,7 @@ use crate::cache::{Entry, Owner};
 use crate::gate::Caller;
 use crate::gate::headers::{X_CACHE, X_CACHE_TIME, set_classification};
 use crate::json::Json;
+use crate::matters;
 use crate::problem::{Problem, Reply};
 use crate::trail::{self, Act};
 
@@ -96,21 +97,21 @@ pub(crate) async fn read(
     let started = Instant::now();
     let principal = &caller.principal;
     let owner = Owner { path: uri.path(), user: principal.user, epoch: principal.epoch };
-    if let Some(entry) = app.cache.find(owner, app.now_ms()) {
+    if let Some(entry) = app.cache.find(owner, app.now_ms())
+        && app.may(principal, Action::CaseAccess, entry.subject).await?
+    {
         app.meters.cache_hit.increment(1);
-        record_reading(&app, &caller, &entry.subject, "hit").await?;
+        record_reading(&app, &caller, entry.subject, "hit").await?;
         return Ok(from_entry(entry, &headers, "HIT", started));
     }
     // Taken before the store is asked: what is written meanwhile makes the copy stale, not wrong.
-    let Some((case, generation_key, generation)) = app.case_with_generation(principal, &id).await? else {
-        return Err(Problem::not_found());
-    };
+    let (case, generation_key, generation) = app.case_with_generation(&caller, &id).await?;
     let entry = Entry {
         generation_key,
         generation,
         stored_at_ms: app.now_ms(),
         etag: etag(u64::from(case.version)),
-        subject: case.id.to_string(),
+        subject: case.id,
         classification: case.classification.name().to_owned(),
         body: serde_json::to_vec(&case).map_err(|_| Problem::internal())?,
     };
@@ -122,7 +123,7 @@ pub(crate) async fn read(
         app.meters.cache_bypass.increment(1);
     }
     let result = if cacheable { "MISS" } else { "BYPASS" };
-    record_reading(&app, &caller, &entry.subject, "store").await?;
+    record_reading(&app, &caller, entry.subject, "store").await?;
     Ok(from_entry(entry, &headers, result, started))
 }
 
@@ -141,16 +142,15 @@ pub(crate) async fn update(
     caller.must(Permissions::CASE_WRITE)?;
     let expected = conditional::if_match(&headers)?;
     let actor = caller.principal.actor();
-    let before = app.domain.cases.find(&actor, &id).await.map_err(|error| app.broken(error))?;
-    let before = before.ok_or_else(Problem::not_found)?;
+    let (before, _) = app.case_for(&caller, Action::CaseWrite, &id).await?;
     let version = match expected {
         Expected::Any => before.version,
         Expected::Version(version) if version == u64::from(before.version) => before.version,
         Expected::Version(_) => return Err(conditional::stale()),
     };
     // The record goes first: a change that cannot be recorded does not happen.
-    let act = Act::new(EventType::SystemChange, "case.update", before.id).details(json!({ "fromVersion": version }));
-    trail::change(&app, &caller.visit, act).await?;
+    let act = || Act::new(EventType::SystemChange, "case.update", before.id).details(json!({ "fromVersion": version }));
+    trail::change(&app, &caller.visit, act()).await?;
     let updated = app.domain.cases.update(&actor, &before.id.to_string(), version, change).await;
     // Also when it failed: a change whose end nobody saw may have been made.
     app.board.bump(cases::generation_key(before.id));
@@ -158,6 +158,10 @@ pub(crate) async fn update(
         Updated::Done(case) => case,
         Updated::Conflict { .. } => return Err(conditional::stale()),
         Updated::NotFound => return Err(Problem::not_found()),
+        Updated::Denied(decision) => {
+            trail::not_done(&app, &caller.visit, act().details(matters::reasons(&decision)));
+            return Err(matters::told_why(&decision));
+        }
     };
     let updated = json!({
         "event": "case.updated", "caseId": case.id, "caseNumber": case.case_number, "version": case.version,
@@ -168,7 +172,7 @@ pub(crate) async fn update(
     Ok(answer(StatusCode::OK, &case))
 }
 
-async fn record_reading(app: &Shared, caller: &Caller, case: &str, from: &str) -> Reply<()> {
+async fn record_reading(app: &Shared, caller: &Caller, case: Uuid, from: &str) -> Reply<()> {
     let act = Act::new(EventType::DataAccess, "case.read", case).details(json!({ "from": from }));
     trail::reading(app, &caller.visit, act).await
 }

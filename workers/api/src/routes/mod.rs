@@ -1,13 +1,22 @@
 //! The handlers, and the OpenAPI document that is generated from them.
 mod ai;
+mod alerts;
 mod audit;
 mod auth;
+mod callers;
+#[cfg(test)]
+mod callers_tests;
 mod cases;
 mod conditional;
+mod guards;
+#[cfg(test)]
+mod guards_tests;
 mod health;
 mod idempotency;
 mod live;
+mod policies;
 mod refusals;
+mod subjects;
 mod users;
 mod voice;
 
@@ -28,7 +37,10 @@ use crate::app::Shared;
 use crate::gate::SESSION_COOKIE;
 use crate::problem::Problem;
 
+pub(crate) use alerts::acknowledge_alert;
 pub(crate) use auth::mint_token;
+pub(crate) use policies::tell_policy;
+pub(crate) use subjects::act_on_subjects;
 pub(crate) use users::act_on_people;
 
 /// All routes of the public face.
@@ -49,11 +61,15 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(health::health))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
+        .routes(routes!(auth::jwks))
         .routes(routes!(auth::login))
         .routes(routes!(auth::login_mfa))
+        .routes(routes!(auth::login_passkey_options))
+        .routes(routes!(auth::login_passkey))
         .routes(routes!(auth::logout))
         .routes(routes!(audit::record))
         .routes(routes!(audit::checkpoint))
+        .routes(routes!(alerts::acknowledge))
         .routes(routes!(auth::mfa))
         .routes(routes!(auth::totp, auth::remove_totp))
         .routes(routes!(auth::confirm_totp))
@@ -62,11 +78,21 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(auth::list_sessions, auth::end_other_sessions))
         .routes(routes!(auth::end_session))
         .routes(routes!(auth::step_up))
+        .routes(routes!(auth::step_up_options))
+        .routes(routes!(auth::list_passkeys, auth::register_passkey))
+        .routes(routes!(auth::passkey_options))
+        .routes(routes!(auth::remove_passkey))
         .routes(routes!(users::list, users::invite))
         .routes(routes!(users::change))
         .routes(routes!(users::reset))
         .routes(routes!(cases::list, cases::create))
         .routes(routes!(cases::read, cases::update))
+        .routes(routes!(guards::list, guards::place))
+        .routes(routes!(guards::end))
+        .routes(routes!(guards::break_glass))
+        .routes(routes!(callers::login))
+        .routes(routes!(callers::own_case))
+        .routes(routes!(callers::give, callers::end))
         .routes(routes!(voice::status))
         .routes(routes!(ai::analyze))
         .routes(routes!(ai::recommend))

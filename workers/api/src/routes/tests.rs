@@ -175,8 +175,12 @@ async fn what_is_top_secret_is_never_kept() {
     let mut secret = new_case();
     secret["classification"] = "TOP_SECRET".into();
     let path = lawyer.post("/api/v1/cases", &secret).await.expect(201).header("location").to_owned();
+    let principal = lawyer.principal().await;
+    fixture.app.domain.sessions.prove(principal.session, 2).await.unwrap();
+    fixture.app.session_from_store(principal.session).await.ok().unwrap();
     for _ in 0..2 {
-        let answer = lawyer.get(&path).await.expect(200);
+        let request = lawyer.request("GET", &path).header("x-purpose", "representation");
+        let answer = fixture.ask(request, "").await.expect(200);
         assert_eq!(answer.header("x-cache"), "BYPASS");
         assert!(answer.header("x-data-classification").starts_with("TOP_SECRET"));
     }
@@ -366,7 +370,7 @@ async fn who_has_no_right_gets_403_and_no_hint() {
     fixture
         .app
         .board
-        .put_session(principal.session.as_u128(), hotline::board::SessionCell { permissions: 0, epoch: 2, ..cell });
+        .put_session(principal.session.as_u128(), hotline::board::SessionCell { standing: 0, epoch: 2, ..cell });
     for (method, path) in [
         ("GET", "/api/v1/cases"),
         ("GET", path.as_str()),

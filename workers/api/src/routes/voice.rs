@@ -5,7 +5,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use hotline::audit::EventType;
 use hotline_domain::calls::{self, Accepted, Call, NewCall};
-use hotline_domain::policy::Permissions;
+use hotline_domain::policy::{Action, Permissions};
 use hotline_domain::store::CallState;
 use hotline_domain::transcript::Transcript;
 use hotline_domain::triage::{Analysis, Recommendations};
@@ -125,7 +125,7 @@ pub(crate) async fn process(State(app): State<Shared>, caller: Caller, request: 
 #[utoipa::path(get, path = "/api/v1/voice/status/{callId}", tag = "voice", params(("callId" = String, Path)),
     responses((status = 200, body = Call), (status = 404, body = ProblemBody)))]
 pub(crate) async fn status(State(app): State<Shared>, caller: Caller, Path(id): Path<String>) -> Reply {
-    let call = app.visible_call(&caller.principal, &id).await?.ok_or_else(Problem::not_found)?;
+    let call = app.call_for(&caller, Action::CallRead, &id).await?;
     trail::reading(&app, &caller.visit, Act::new(EventType::DataAccess, "call.read", call.call_id)).await?;
     Ok(json(StatusCode::OK, &call))
 }

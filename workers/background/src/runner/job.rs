@@ -1,4 +1,5 @@
 //! One call, from its lease to a case, a named failure, or back into the queue.
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::watch;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::life::Rooms;
 use super::stop::Stop;
@@ -97,13 +99,17 @@ async fn finish(rooms: &Rooms, held: &HeldCall, result: &CallResult, case_id: Uu
 
 async fn transcribe(rooms: &Arc<Rooms>, held: &HeldCall, leash: &speech::Job) -> Result<Transcript, Stop> {
     let (with, leash) = (Arc::clone(rooms), leash.clone());
-    let (id, declared, language) = (held.call.call_id, held.call.media_type.clone(), held.call.caller.language.clone());
+    let (declared, language) = (held.call.media_type.clone(), held.call.caller.language.clone());
+    let mut recording = rooms.domain.calls.recording(held.call.call_id).await?;
     on_thread(rooms, move || {
         let missing = || Stop::Unavailable { reason: "the speech model is not there yet".to_owned() };
         let engine = with.models.speech().ok_or_else(missing)?;
-        let recording = with.domain.calls.recording(id)?;
+        // The decoders look at both ends before they begin.
+        let mut audio =
+            Zeroizing::new(Vec::with_capacity(usize::try_from(recording.plain_bytes()).unwrap_or_default()));
+        recording.read_to_end(&mut audio).map_err(StoreError::from)?;
         let seconds_max = with.config.speech.audio_seconds_max;
-        Ok(speech::transcribe(engine, &recording, Some(&declared), language.as_deref(), seconds_max, &leash)?)
+        Ok(speech::transcribe(engine, &audio, Some(&declared), language.as_deref(), seconds_max, &leash)?)
     })
     .await
 }

@@ -14,6 +14,7 @@ use hotline::wire::{LiveEvent, Slot};
 use hotline::worker::{Control, Entered, Incoming};
 use hotline_domain::Domain;
 use hotline_domain::calls::HeldCall;
+use hotline_domain::policy::Access;
 use hotline_domain::store::StoreError;
 use hotline_domain::triage::Triage;
 use tokio::sync::watch;
@@ -65,7 +66,11 @@ async fn live(entered: Entered) -> ExitCode {
         Ok(vault) => Arc::new(vault),
         Err(error) => return fail(ExitCode::TryLater, "no keys", &error),
     };
-    let domain = match Domain::open(&config, vault) {
+    let access = match Access::load(&config.policy.files) {
+        Ok(access) => access,
+        Err(error) => return fail(ExitCode::BadConfig, "no policies", &error),
+    };
+    let domain = match Domain::open(&config, vault, access) {
         Ok(domain) => domain,
         Err(error) => return fail(ExitCode::TryLater, "no store", &error),
     };
@@ -90,6 +95,9 @@ async fn live(entered: Entered) -> ExitCode {
         Ok(0) => {}
         Ok(calls) => tracing::warn!(calls, "took back what an earlier worker in this slot held"),
         Err(error) => tracing::warn!(%error, "could not take anything back; leases run out by themselves"),
+    }
+    if let Err(error) = domain.subjects.finish().await {
+        tracing::warn!(%error, "could not remove what an erasure has left; it goes with recordings that belong to no call");
     }
     let models = Models::load_in_background(&config, Arc::clone(&triage));
     let publisher = control.clone();

@@ -32,6 +32,8 @@ impl From<StoreError> for Stop {
         let reason = error.to_string();
         match error {
             StoreError::Busy | StoreError::Crowded { .. } => Self::Unavailable { reason },
+            // Together with its job.
+            StoreError::Erased => Self::Lost,
             _ => Self::Failed { reason },
         }
     }

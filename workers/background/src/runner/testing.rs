@@ -14,7 +14,7 @@ use hotline::wire::{self, FromScribe, KeyBytes, LiveEvent, Role, Slot, ToScribe}
 use hotline_domain::Domain;
 use hotline_domain::audio::Container;
 use hotline_domain::calls::{Accepted, Call, Caller, HeldCall, NewCall};
-use hotline_domain::policy::{Actor, Permissions};
+use hotline_domain::policy::{Access, Actor, Circumstances, Minute, Standing, Who};
 use hotline_domain::transcript::{self, Segment};
 use hotline_domain::triage::Triage;
 use tempfile::TempDir;
@@ -54,7 +54,7 @@ impl Fixture {
         let engine = Scripted { script: Box::new(script), listened: Arc::clone(&listened), description: description() };
         let config = config(folder.path());
         let mut rooms = Rooms {
-            domain: Domain::open(&config, vault()).unwrap(),
+            domain: Domain::open(&config, vault(), Access::load(&config.policy.files).unwrap()).unwrap(),
             audit: AuditClient::connect(folder.path(), "background-0@7.1".to_owned(), &config.audit),
             board: Arc::new(Board::create(7).unwrap().0),
             triage: Arc::new(Triage::load(&config.paths.knowledge_dir).unwrap()),
@@ -99,7 +99,7 @@ impl Fixture {
     }
 
     pub(super) async fn find(&self, call: Uuid) -> Call {
-        self.rooms.domain.calls.find(&actor(), call).await.unwrap().unwrap()
+        self.rooms.domain.calls.find(&actor(), call).await.unwrap().found().unwrap()
     }
 
     /// Actions in the log, in order.
@@ -158,12 +158,15 @@ fn description() -> transcript::Engine {
 }
 
 fn actor() -> Actor {
-    Actor { user: Uuid::from_u128(1), permissions: Permissions::CALL_READ }
+    use hotline_domain::policy::Role::Attorney;
+    let who = Who { user: Uuid::from_u128(1), standing: Standing::new(&[Attorney], None, 1) };
+    Actor { who, when: Circumstances { minute: Minute::of_ms(0), purpose: None } }
 }
 
 fn config(folder: &Path) -> Config {
     let knowledge = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/knowledge");
-    let text = format!("[paths]\nstate_dir = {folder:?}\nknowledge_dir = {knowledge:?}\n");
+    let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/policy");
+    let text = format!("[paths]\nstate_dir = {folder:?}\npolicy_dir = {policy:?}\nknowledge_dir = {knowledge:?}\n");
     let mut config = Config::load(LoadFrom::text(&text)).unwrap();
     config.audit.wait_ms_max = 1_000;
     config

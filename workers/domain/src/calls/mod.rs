@@ -3,14 +3,14 @@ mod case_of;
 mod recordings;
 mod shape;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use hotline::config;
 use hotline::lifecycle::clock;
-use hotline::vault::{Aad, KeyClass, Vault};
+use hotline::vault::{Aad, Head, KeyClass};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -18,20 +18,23 @@ use zeroize::Zeroizing;
 
 pub use shape::{Accepted, Call, CallResult, Caller, NewCall};
 
-use crate::cases::{self, Case, Classification};
+use crate::cases::{self, Case, Classification, Sought};
 use crate::once::Once;
-use crate::policy::{Actor, Permissions};
+use crate::policy::{Access, Action, Actor, Clearance, Matter};
 use crate::store::{
-    CallFailure, CallProgress, CallRow, CallState, Finished, Head, Inserted, JobCounts, JobRow, Lease, Store,
+    CallFailure, CallProgress, CallRow, CallState, CaseKey, Finished, Inserted, JobCounts, JobRow, Lease, Store,
     StoreError,
 };
+use crate::subjects::{Keys, Opener, SubjectKeys};
+pub use recordings::Recording;
 use recordings::{Aged, Recordings};
 
 /// The room of calls and of the queue that works on them.
 #[derive(Clone)]
 pub struct Calls {
     store: Arc<dyn Store>,
-    vault: Arc<Vault>,
+    keys: SubjectKeys,
+    access: Access,
     recordings: Recordings,
     default_jurisdiction: String,
     settings: config::Speech,
@@ -46,13 +49,14 @@ pub struct HeldCall {
 impl Calls {
     pub(crate) fn open(
         store: Arc<dyn Store>,
-        vault: Arc<Vault>,
+        keys: SubjectKeys,
+        access: Access,
         state_dir: &Path,
         default_jurisdiction: String,
         settings: config::Speech,
     ) -> Result<Self, StoreError> {
-        let recordings = Recordings::open(state_dir, Arc::clone(&vault))?;
-        Ok(Self { store, vault, recordings, default_jurisdiction, settings })
+        let recordings = Recordings::open(state_dir)?;
+        Ok(Self { store, keys, access, recordings, default_jurisdiction, settings })
     }
 
     /// Keeps the recording, then the call and its job together.
@@ -61,7 +65,8 @@ impl Calls {
             return Ok(Accepted::Invalid(invalid));
         }
         let now_ms = clock::now_ms().cast_signed();
-        let mut row = self.first_row(id, actor, &new, now_ms)?;
+        let (keys, subject) = self.keys.fresh()?;
+        let mut row = self.first_row(id, actor, &new, &keys, now_ms)?;
         let job = JobRow {
             id: Uuid::now_v7(),
             call: id,
@@ -70,9 +75,9 @@ impl Calls {
             run_after_ms: now_ms,
             created_at_ms: now_ms,
         };
-        row.audio_sha256 = self.recordings.keep(id, new.audio).await?;
+        row.audio_sha256 = self.recordings.keep(id, keys.call, new.audio).await?;
         let once = new.once.as_ref().map(Once::row);
-        let inserted = self.store.insert_call(row, job, once, self.settings.queue_jobs_max).await;
+        let inserted = self.store.insert_call(row, Some(subject), job, once, self.settings.queue_jobs_max).await;
         if !matches!(inserted, Ok(Inserted::Done)) {
             self.recordings.remove(id);
         }
@@ -84,10 +89,53 @@ impl Calls {
         })
     }
 
-    /// The call, if there is one that the actor may see.
-    pub async fn find(&self, actor: &Actor, id: Uuid) -> Result<Option<Call>, StoreError> {
-        let Some(row) = self.store.call(id).await? else { return Ok(None) };
-        if visible_to(actor, &row)? { self.call_of(&row).map(Some) } else { Ok(None) }
+    /// The call, if there is one that the actor may read.
+    pub async fn find(&self, actor: &Actor, id: Uuid) -> Result<Sought<Call>, StoreError> {
+        Ok(match self.find_for(actor, Action::CallRead, id).await? {
+            Sought::Found((call, _)) => Sought::Found(call),
+            Sought::Denied { id, decision } => Sought::Denied { id, decision },
+            Sought::Nowhere => Sought::Nowhere,
+        })
+    }
+
+    /// The same for something else than reading it.
+    pub async fn find_for(
+        &self,
+        actor: &Actor,
+        action: Action,
+        id: Uuid,
+    ) -> Result<Sought<(Call, Matter)>, StoreError> {
+        let Some(row) = self.store.call(id).await? else { return Ok(Sought::Nowhere) };
+        let matter = self.matter_of(&row).await?;
+        if self.access.allows(actor, action, &matter) {
+            return Ok(Sought::Found((self.call_of(&row)?, matter)));
+        }
+        Ok(Sought::Denied { id, decision: self.access.explain(actor, action, Some(&matter)) })
+    }
+
+    /// A call that became a case is part of it; but for who handed it in.
+    async fn matter_of(&self, row: &CallRow) -> Result<Matter, StoreError> {
+        let alone = Matter {
+            id: row.id,
+            classification: Clearance::Confidential,
+            state: row.state.name().to_owned(),
+            jurisdiction: row.jurisdiction.clone(),
+            opened_by: Some(row.created_by),
+            ..Matter::default()
+        };
+        let Some(case) = row.case else { return Ok(alone) };
+        let case = self.store.case(CaseKey::Id(case)).await?;
+        let case = case.ok_or(StoreError::Malformed { what: "a call without its case" })?;
+        let classification = Classification::parse(&case.classification);
+        let classification = classification.ok_or(StoreError::Malformed { what: "a classification" })?;
+        let matter = Matter {
+            id: case.id,
+            classification: cases::clearance_for(classification),
+            state: case.state.clone(),
+            assigned_to: case.assigned_to,
+            ..alone
+        };
+        cases::surrounded(matter, &case.guards)
     }
 
     /// The most pressing call that waits for a worker, now held by `owner`.
@@ -110,9 +158,11 @@ impl Calls {
         self.store.release_job(lease.clone(), run_after_ms, error.map(str::to_owned)).await
     }
 
-    /// The recording, opened. Blocks on the disk.
-    pub fn recording(&self, call: Uuid) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        self.recordings.read(call)
+    /// The recording, to be read from; reading blocks on the disk.
+    pub async fn recording(&self, call: Uuid) -> Result<Recording, StoreError> {
+        let row = self.store.call(call).await?.ok_or(StoreError::Malformed { what: "a job without its call" })?;
+        let opener = self.opener(&row)?;
+        self.recordings.read(call, &opener)
     }
 
     /// Moves a call on; false if it is not where it could move on from.
@@ -132,18 +182,23 @@ impl Calls {
         let now_ms = clock::now_ms().cast_signed();
         let id = held.call.call_id;
         let mut case = case_of::case_of(case_id, &held.call, result, now_ms);
+        let keys = match self.keys.of(held.call.subject).await {
+            Err(StoreError::Erased) => return Ok(None),
+            keys => keys?,
+        };
         for _ in 0..NUMBERS_TRIED_MAX {
             case.case_number = cases::random_number()?.to_string();
             let mut row = self.store.call(id).await?.ok_or(StoreError::Malformed { what: "a held call" })?;
             row.updated_at_ms = now_ms;
-            row.transcript_sealed = Some(self.seal(id, "transcript", &result.transcript)?);
-            row.analysis_sealed = Some(self.seal(id, "analysis", &result.analysis)?);
-            row.recommendations_sealed = Some(self.seal(id, "recommendations", &result.recommendations)?);
-            let case_row = cases::to_row(&self.vault, &case, now_ms, now_ms)?;
-            match self.store.finish_call(held.lease.clone(), row, case_row).await? {
-                Finished::Done => return Ok(Some(case)),
-                Finished::Gone => return Ok(None),
-                Finished::NumberTaken => {}
+            row.transcript_sealed = Some(seal(&keys, id, "transcript", &result.transcript)?);
+            row.analysis_sealed = Some(seal(&keys, id, "analysis", &result.analysis)?);
+            row.recommendations_sealed = Some(seal(&keys, id, "recommendations", &result.recommendations)?);
+            let case_row = cases::to_row(&keys, &case, now_ms, now_ms)?;
+            match self.store.finish_call(held.lease.clone(), row, case_row).await {
+                Ok(Finished::Done) => return Ok(Some(case)),
+                Ok(Finished::Gone) | Err(StoreError::Erased) => return Ok(None),
+                Ok(Finished::NumberTaken) => {}
+                Err(error) => return Err(error),
             }
         }
         Err(StoreError::Busy)
@@ -175,7 +230,26 @@ impl Calls {
     }
 
     pub(crate) async fn reseal_recordings(&self, folder: u8, files_max: u32) -> Result<(u64, u64), StoreError> {
-        self.recordings.reseal(folder, files_max).await
+        let legacy = self.keys.opener(KeyClass::Call, Uuid::nil(), None)?;
+        let (mut resealed, mut refused) = (0, 0);
+        for call in self.recordings.former(folder).await? {
+            if resealed == u64::from(files_max) {
+                break;
+            }
+            // A stray recording, or one of somebody who was erased, is removed as such.
+            let Some((_, subject)) = self.store.subjects_of_calls(vec![call]).await?.pop() else { continue };
+            let key = self.keys.of(subject).await?.call;
+            match self.recordings.reseal(call, &legacy, key).await? {
+                true => resealed += 1,
+                false => refused += 1,
+            }
+        }
+        Ok((resealed, refused))
+    }
+
+    /// Of calls whose subject was erased.
+    pub(crate) async fn remove_recordings(&self, calls: Vec<Uuid>) -> Result<(), StoreError> {
+        self.recordings.remove_all(calls).await
     }
 
     pub async fn counts(&self) -> Result<JobCounts, StoreError> {
@@ -186,30 +260,48 @@ impl Calls {
         (self.settings.lease_seconds * 1_000).cast_signed()
     }
 
-    fn first_row(&self, id: Uuid, actor: &Actor, new: &NewCall, now_ms: i64) -> Result<CallRow, StoreError> {
+    fn first_row(
+        &self,
+        id: Uuid,
+        actor: &Actor,
+        new: &NewCall,
+        keys: &Keys,
+        now_ms: i64,
+    ) -> Result<CallRow, StoreError> {
         Ok(CallRow {
             id,
             state: if new.consented { CallState::Consented } else { CallState::Received },
             progress_percent: 0,
             error: None,
-            created_by: actor.user,
+            created_by: actor.who.user,
             created_at_ms: now_ms,
             updated_at_ms: now_ms,
             jurisdiction: new.jurisdiction.clone().unwrap_or_else(|| self.default_jurisdiction.clone()),
             container: new.container.media_type().to_owned(),
             audio_bytes: new.audio.len() as u64,
             audio_sha256: [0; 32],
-            caller_sealed: self.seal(id, "caller", &new.caller)?,
+            caller_sealed: seal(keys, id, "caller", &new.caller)?,
             transcript_sealed: None,
             analysis_sealed: None,
             recommendations_sealed: None,
+            subject: keys.subject,
+            erased_at_ms: None,
+            subject_key: None,
             case: None,
             case_number: None,
             case_classification: None,
         })
     }
 
+    fn opener(&self, row: &CallRow) -> Result<Opener<'_>, StoreError> {
+        match row.erased_at_ms {
+            Some(_) => Err(StoreError::Erased),
+            None => self.keys.opener(KeyClass::Call, row.subject, row.subject_key.as_deref()),
+        }
+    }
+
     fn call_of(&self, row: &CallRow) -> Result<Call, StoreError> {
+        let opener = self.opener(row)?;
         Ok(Call {
             call_id: row.id,
             status: row.state,
@@ -217,50 +309,47 @@ impl Calls {
             error: row.error.clone(),
             created_at: clock::rfc3339(row.created_at_ms),
             updated_at: clock::rfc3339(row.updated_at_ms),
-            transcription: self.open_if_there(row.id, "transcript", row.transcript_sealed.as_deref())?,
-            analysis: self.open_if_there(row.id, "analysis", row.analysis_sealed.as_deref())?,
-            recommendations: self.open_if_there(row.id, "recommendations", row.recommendations_sealed.as_deref())?,
+            transcription: open_if_there(&opener, row.id, "transcript", row.transcript_sealed.as_deref())?,
+            analysis: open_if_there(&opener, row.id, "analysis", row.analysis_sealed.as_deref())?,
+            recommendations: open_if_there(&opener, row.id, "recommendations", row.recommendations_sealed.as_deref())?,
             case_id: row.case,
             case_number: row.case_number.clone(),
             created_by: row.created_by,
             created_at_ms: row.created_at_ms,
             jurisdiction: row.jurisdiction.clone(),
-            caller: self.open_value(row.id, "caller", &row.caller_sealed)?,
+            caller: open_value(&opener, row.id, "caller", &row.caller_sealed)?,
             media_type: row.container.clone(),
+            subject: row.subject,
         })
-    }
-
-    fn seal<T: Serialize>(&self, call: Uuid, column: &str, value: &T) -> Result<Vec<u8>, StoreError> {
-        let plain = serde_json::to_vec(value).map_err(|_| StoreError::Malformed { what: "a call" })?;
-        let row = call.to_string();
-        let place = Aad { table: "calls", row: &row, column, version: 1 };
-        Ok(self.vault.seal(KeyClass::Call, &place, &Zeroizing::new(plain))?)
-    }
-
-    fn open_if_there<T: DeserializeOwned>(
-        &self,
-        call: Uuid,
-        column: &str,
-        sealed: Option<&[u8]>,
-    ) -> Result<Option<T>, StoreError> {
-        sealed.map(|sealed| self.open_value(call, column, sealed)).transpose()
-    }
-
-    fn open_value<T: DeserializeOwned>(&self, call: Uuid, column: &str, sealed: &[u8]) -> Result<T, StoreError> {
-        let row = call.to_string();
-        let plain = self.vault.open(KeyClass::Call, &Aad { table: "calls", row: &row, column, version: 1 }, sealed)?;
-        serde_json::from_slice(&plain).map_err(|_| StoreError::Malformed { what: "a call" })
     }
 }
 
-/// Those who may read calls, and whoever handed it in; both only as far as its case allows.
-fn visible_to(actor: &Actor, row: &CallRow) -> Result<bool, StoreError> {
-    let cleared = match row.case_classification.as_deref().map(Classification::parse) {
-        None => true,
-        Some(Some(classification)) => cases::is_cleared(actor, classification),
-        Some(None) => return Err(StoreError::Malformed { what: "a classification" }),
-    };
-    Ok(cleared && (actor.permissions.contain(Permissions::CALL_READ) || row.created_by == actor.user))
+fn seal<T: Serialize>(keys: &Keys, call: Uuid, column: &str, value: &T) -> Result<Vec<u8>, StoreError> {
+    let plain = serde_json::to_vec(value).map_err(|_| StoreError::Malformed { what: "a call" })?;
+    Ok(keys.call.seal(&place(&call.to_string(), column), &Zeroizing::new(plain))?)
+}
+
+fn open_if_there<T: DeserializeOwned>(
+    opener: &Opener<'_>,
+    call: Uuid,
+    column: &str,
+    sealed: Option<&[u8]>,
+) -> Result<Option<T>, StoreError> {
+    sealed.map(|sealed| open_value(opener, call, column, sealed)).transpose()
+}
+
+fn open_value<T: DeserializeOwned>(
+    opener: &Opener<'_>,
+    call: Uuid,
+    column: &str,
+    sealed: &[u8],
+) -> Result<T, StoreError> {
+    let plain = opener.open(&place(&call.to_string(), column), sealed)?;
+    serde_json::from_slice(&plain).map_err(|_| StoreError::Malformed { what: "a call" })
+}
+
+fn place<'a>(row: &'a str, column: &'a str) -> Aad<'a> {
+    Aad { table: "calls", row, column, version: 1 }
 }
 
 const NUMBERS_TRIED_MAX: u32 = 8;

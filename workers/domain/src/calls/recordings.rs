@@ -1,28 +1,36 @@
 //! Recordings: sealed files, whole or not at all.
 //!
-//! A file is written under another name, synced, renamed, and its folder synced, before the row that
-//! names it is committed. What a crash leaves behind in between is a file that no row names.
+//! A file is written under another name, in segments as it comes, synced, renamed, and its folder synced, before the row
+//! that names it is committed. What a crash leaves behind in between is a file that no row names, under a key that
+//! nobody has. Files from before there were segments are one sealed value each, and are written again in the background.
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use hotline::lifecycle::clock;
-use hotline::vault::{Aad, KeyClass, Vault};
+use hotline::vault::{Aad, Head, KeyClass, SealingWriter, SegmentReader, SubjectKey, Under};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::store::{Head, StoreError};
+use super::place;
+use crate::store::StoreError;
+use crate::subjects::Opener;
 
 /// The folder of recordings.
 #[derive(Clone)]
 pub(super) struct Recordings {
     folder: PathBuf,
-    vault: Arc<Vault>,
+}
+
+/// A recording, opened where it is read.
+pub enum Recording {
+    Segments(SegmentReader<File>),
+    /// From before there were segments.
+    Whole(Cursor<Zeroizing<Vec<u8>>>),
 }
 
 /// A file that is not new; of this call, if its name is whole.
@@ -32,30 +40,42 @@ pub(super) struct Aged {
 }
 
 impl Recordings {
-    pub(super) fn open(state_dir: &Path, vault: Arc<Vault>) -> io::Result<Self> {
+    pub(super) fn open(state_dir: &Path) -> io::Result<Self> {
         let folder = state_dir.join("blobs");
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        Ok(Self { folder, vault })
+        Ok(Self { folder })
     }
 
     /// Seals and keeps a recording; returns its digest when it is on disk. Runs on a thread of its own:
     /// fifty megabytes must not hold up an event loop.
-    pub(super) async fn keep(&self, call: Uuid, audio: Zeroizing<Vec<u8>>) -> Result<[u8; 32], StoreError> {
-        let this = self.clone();
+    pub(super) async fn keep(
+        &self,
+        call: Uuid,
+        key: SubjectKey,
+        audio: Zeroizing<Vec<u8>>,
+    ) -> Result<[u8; 32], StoreError> {
+        let path = self.path(call);
         on_thread(move || {
             let mut sha256 = [0; 32];
             sha256.copy_from_slice(digest(&SHA256, &audio).as_ref());
-            let row = call.to_string();
-            let sealed = this.vault.seal(KeyClass::Call, &place(&row), &audio)?;
-            write_whole(&this.path(call), &sealed)?;
+            write_whole(&path, call, &key, &mut &audio[..])?;
             Ok(sha256)
         })
         .await
     }
 
-    pub(super) fn read(&self, call: Uuid) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        let sealed = fs::read(self.path(call))?;
-        Ok(self.vault.open(KeyClass::Call, &place(&call.to_string()), &sealed)?)
+    pub(super) fn read(&self, call: Uuid, opener: &Opener<'_>) -> Result<Recording, StoreError> {
+        let mut file = File::open(self.path(call))?;
+        let mut head = Head::default();
+        file.read_exact(&mut head)?;
+        let row = call.to_string();
+        let place = audio_place(&row);
+        if Under::of(head) == Some(SEGMENTS) {
+            return Ok(Recording::Segments(SegmentReader::open(opener.key()?, &place, file)?));
+        }
+        let mut sealed = head.to_vec();
+        file.read_to_end(&mut sealed)?;
+        Ok(Recording::Whole(Cursor::new(opener.open(&place, &sealed)?)))
     }
 
     /// For a recording whose call was not accepted after all.
@@ -88,32 +108,50 @@ impl Recordings {
         on_thread(move || recordings_in(&folder)?.iter().map(|(_, path)| Ok(head_of(path)?)).collect()).await
     }
 
-    /// Seals a few recordings of a folder anew that are under another version; tells how many, and how many do not open.
-    pub(super) async fn reseal(&self, folder: u8, files_max: u32) -> Result<(u64, u64), StoreError> {
-        let (this, folder) = (self.clone(), self.folder.join(format!("{folder:02x}")));
+    /// The recordings of a folder that are not sealed as they would be today.
+    pub(super) async fn former(&self, folder: u8) -> Result<Vec<Uuid>, StoreError> {
+        let folder = self.folder.join(format!("{folder:02x}"));
         on_thread(move || {
-            let (mut resealed, mut refused) = (0, 0);
-            let newest = this.vault.head(KeyClass::Call)?;
+            let mut former = Vec::new();
             for (call, path) in recordings_in(&folder)? {
-                if resealed == u64::from(files_max) {
-                    break;
-                }
-                if head_of(&path)? == newest {
-                    continue;
-                }
-                match this.read(call) {
-                    Ok(audio) => {
-                        let sealed = this.vault.seal(KeyClass::Call, &place(&call.to_string()), &audio)?;
-                        write_whole(&path, &sealed)?;
-                        resealed += 1;
-                    }
-                    Err(error) => {
-                        tracing::error!(%call, %error, "a recording does not open");
-                        refused += 1;
-                    }
+                if Under::of(head_of(&path)?) != Some(SEGMENTS) {
+                    former.push(call);
                 }
             }
-            Ok((resealed, refused))
+            Ok(former)
+        })
+        .await
+    }
+
+    /// Seals a recording from before anew, for its subject; false if it does not open.
+    pub(super) async fn reseal(&self, call: Uuid, legacy: &Opener<'_>, key: SubjectKey) -> Result<bool, StoreError> {
+        let opened = self.read(call, legacy);
+        let path = self.path(call);
+        on_thread(move || match opened {
+            Ok(mut audio) => {
+                write_whole(&path, call, &key, &mut audio)?;
+                Ok(true)
+            }
+            Err(error) => {
+                tracing::error!(%call, %error, "a recording does not open");
+                Ok(false)
+            }
+        })
+        .await
+    }
+
+    /// Of these calls whatever is there.
+    pub(super) async fn remove_all(&self, calls: Vec<Uuid>) -> Result<(), StoreError> {
+        let paths: Vec<PathBuf> = calls.into_iter().map(|call| self.path(call)).collect();
+        on_thread(move || {
+            for path in paths {
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                    Err(_) => {}
+                    Ok(()) => File::open(path.parent().unwrap_or(&path))?.sync_all()?,
+                }
+            }
+            Ok(())
         })
         .await
     }
@@ -171,11 +209,11 @@ fn head_of(path: &Path) -> io::Result<Head> {
     Ok(head)
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_whole(path: &Path, call: Uuid, key: &SubjectKey, audio: &mut dyn Read) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let part = path.with_extension(PART);
-    let written = write_synced(&part, bytes).and_then(|()| fs::rename(&part, path));
+    let written = write_synced(&part, call, key, audio).and_then(|()| fs::rename(&part, path));
     if let Err(error) = written {
         let _ = fs::remove_file(&part); // a full disk needs the space back
         return Err(error);
@@ -183,38 +221,81 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+fn write_synced(path: &Path, call: Uuid, key: &SubjectKey, audio: &mut dyn Read) -> io::Result<()> {
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut writer = SealingWriter::new(key, &audio_place(&call.to_string()), file)?;
+    io::copy(audio, &mut writer)?;
+    writer.finish()?.sync_all()
 }
 
-fn place(row: &str) -> Aad<'_> {
-    Aad { table: "calls", row, column: "audio", version: 1 }
+fn audio_place(row: &str) -> Aad<'_> {
+    place(row, "audio")
 }
 
+impl Recording {
+    /// What there is to be read in all.
+    pub fn plain_bytes(&self) -> u64 {
+        match self {
+            Self::Segments(reader) => reader.plain_bytes(),
+            Self::Whole(reader) => reader.get_ref().len() as u64,
+        }
+    }
+}
+
+impl Read for Recording {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Segments(reader) => reader.read(into),
+            Self::Whole(reader) => reader.read(into),
+        }
+    }
+}
+
+impl Seek for Recording {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::Segments(reader) => reader.seek(to),
+            Self::Whole(reader) => reader.seek(to),
+        }
+    }
+}
+
+const SEGMENTS: Under = Under::Segments(KeyClass::Call);
 const PART: &str = "part";
 const AGED_MS: u64 = 3_600_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{block_on, vault};
+    use crate::testing::block_on;
+
+    fn key() -> SubjectKey {
+        SubjectKey::random("ana", KeyClass::Call).unwrap()
+    }
+
+    fn read(recordings: &Recordings, call: Uuid, key: &SubjectKey) -> io::Result<Vec<u8>> {
+        let mut audio = Vec::new();
+        let file = File::open(recordings.path(call))?;
+        SegmentReader::open(key, &audio_place(&call.to_string()), file)?.read_to_end(&mut audio)?;
+        Ok(audio)
+    }
 
     #[test]
-    fn a_recording_is_kept_sealed_and_bound_to_its_call() {
+    fn a_recording_is_kept_sealed_and_bound_to_its_call_and_subject() {
         let folder = tempfile::tempdir().unwrap();
-        let recordings = Recordings::open(folder.path(), vault()).unwrap();
+        let recordings = Recordings::open(folder.path()).unwrap();
         let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
         let audio = b"what the caller said".to_vec();
-        block_on(recordings.keep(first, Zeroizing::new(audio.clone()))).unwrap();
-        assert_eq!(*recordings.read(first).unwrap(), audio);
+        let anas = key();
+        write_whole(&recordings.path(first), first, &anas, &mut &audio[..]).unwrap();
+        assert_eq!(read(&recordings, first, &anas).unwrap(), audio);
+        assert!(read(&recordings, first, &key()).is_err(), "another subject's");
         let stored = fs::read(recordings.path(first)).unwrap();
         assert!(!stored.windows(6).any(|window| window == b"caller"));
         fs::create_dir_all(recordings.path(second).parent().unwrap()).unwrap();
         fs::copy(recordings.path(first), recordings.path(second)).unwrap();
-        assert!(recordings.read(second).is_err(), "another call's recording does not open");
-        recordings.remove(first);
-        assert!(recordings.read(first).is_err());
+        assert!(read(&recordings, second, &anas).is_err(), "another call's recording does not open");
+        block_on(recordings.remove_all(vec![first, Uuid::now_v7()])).unwrap();
+        assert!(!recordings.path(first).exists());
     }
 }

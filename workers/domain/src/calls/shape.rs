@@ -39,6 +39,9 @@ pub struct Call {
     /// As the recording's bytes say.
     #[serde(skip)]
     pub media_type: String,
+    /// Whose matter it is.
+    #[serde(skip)]
+    pub subject: Uuid,
 }
 
 /// Who called, as far as was said when the recording was handed in. Sealed in the store.

@@ -1,15 +1,16 @@
 //! The part of a case that must not be read from a disk: sealed as one document for each version.
 use hotline::lifecycle::clock;
-use hotline::vault::{Aad, KeyClass, Vault};
+use hotline::vault::{Aad, KeyClass};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{Case, CaseState, Classification, Contact};
 use crate::store::{CaseRow, StoreError};
+use crate::subjects::{Keys, SubjectKeys};
 use crate::triage::{Deadline, UrgencyLevel};
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
     title: String,
@@ -21,13 +22,8 @@ struct Document {
     deadlines: Vec<Deadline>,
 }
 
-/// The row of a case. Times are taken from `created_at_ms` and `updated_at_ms`, not from the texts.
-pub(crate) fn to_row(
-    vault: &Vault,
-    case: &Case,
-    created_at_ms: i64,
-    updated_at_ms: i64,
-) -> Result<CaseRow, StoreError> {
+/// The row of a case, sealed for its subject. Times are taken from `created_at_ms` and `updated_at_ms`, not from the texts.
+pub(crate) fn to_row(keys: &Keys, case: &Case, created_at_ms: i64, updated_at_ms: i64) -> Result<CaseRow, StoreError> {
     let document = Document {
         title: case.title.clone(),
         caller_name: case.caller_name.clone(),
@@ -53,16 +49,36 @@ pub(crate) fn to_row(
         created_at_ms,
         updated_at_ms,
         updated_by: case.updated_by,
-        document_sealed: vault.seal(KeyClass::Case, &place(&row, case.version), &Zeroizing::new(plain))?,
+        document_sealed: keys.case.seal(&place(&row, case.version), &Zeroizing::new(plain))?,
+        subject: keys.subject,
+        erased_at_ms: None,
+        subject_key: None,
+        guards: Vec::new(),
     })
 }
 
 /// The case of a row, opened.
-pub(crate) fn from_row(vault: &Vault, row: &CaseRow) -> Result<Case, StoreError> {
+pub(crate) fn from_row(keys: &SubjectKeys, row: &CaseRow) -> Result<Case, StoreError> {
+    if row.erased_at_ms.is_some() {
+        return Err(StoreError::Erased);
+    }
     let id = row.id.to_string();
-    let plain = vault.open(KeyClass::Case, &place(&id, row.version), &row.document_sealed)?;
+    let opener = keys.opener(KeyClass::Case, row.subject, row.subject_key.as_deref())?;
+    let plain = opener.open(&place(&id, row.version), &row.document_sealed)?;
+    let document: Document = serde_json::from_slice(&plain).map_err(|_| StoreError::Malformed { what: "a case" })?;
+    with_document(row, document, false)
+}
+
+/// As `from_row`; what was erased is there without its content.
+pub(crate) fn for_list(keys: &SubjectKeys, row: &CaseRow) -> Result<Case, StoreError> {
+    match from_row(keys, row) {
+        Err(StoreError::Erased) => with_document(row, Document::default(), true),
+        opened => opened,
+    }
+}
+
+fn with_document(row: &CaseRow, document: Document, erased: bool) -> Result<Case, StoreError> {
     let malformed = |what| StoreError::Malformed { what };
-    let document: Document = serde_json::from_slice(&plain).map_err(|_| malformed("a case"))?;
     Ok(Case {
         id: row.id,
         case_number: row.number.clone(),
@@ -84,6 +100,7 @@ pub(crate) fn from_row(vault: &Vault, row: &CaseRow) -> Result<Case, StoreError>
         created_at: clock::rfc3339(row.created_at_ms),
         updated_at: clock::rfc3339(row.updated_at_ms),
         updated_by: row.updated_by,
+        erased,
     })
 }
 

@@ -1,5 +1,9 @@
 //! Cases: opened once, read by those who may, changed only by somebody who saw the newest version.
+mod callers;
 mod document;
+#[cfg(test)]
+mod guard_tests;
+mod guards;
 mod number;
 mod shape;
 mod state;
@@ -14,16 +18,20 @@ use hotline::vault::Vault;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+pub use callers::CaseForCaller;
 pub use document::generation_key;
-pub(crate) use document::{from_row, to_row, urgency_name};
+pub(crate) use document::{for_list, from_row, to_row, urgency_name};
+pub use guards::{Consent, Guard, GuardKind, NewGuard, check_reason};
+pub(crate) use guards::{clearance_for, surrounded};
 pub use number::CaseNumber;
 pub use shape::{Case, CaseChange, CasePage, Contact, Invalid, ListQuery, NewCase};
 pub(crate) use shape::{check_codes, check_text};
 pub use state::{CaseState, Classification};
 
 use crate::once::Once;
-use crate::policy::{Actor, Permissions};
-use crate::store::{self, CaseFilter, CaseKey, CasePosition, Inserted, Store, StoreError};
+use crate::policy::{Access, Action, Actor, Decision, Matter};
+use crate::store::{self, CaseFilter, CaseKey, CasePosition, CaseRow, Inserted, Store, StoreError};
+use crate::subjects::SubjectKeys;
 use crate::triage::UrgencyLevel;
 
 /// The room of cases.
@@ -31,7 +39,20 @@ use crate::triage::UrgencyLevel;
 pub struct Cases {
     store: Arc<dyn Store>,
     vault: Arc<Vault>,
+    keys: SubjectKeys,
+    access: Access,
     default_jurisdiction: String,
+}
+
+/// What looking for something came to.
+pub enum Sought<T> {
+    Found(T),
+    /// It is there, and not for this actor. To them it looks like nowhere.
+    Denied {
+        id: Uuid,
+        decision: Decision,
+    },
+    Nowhere,
 }
 
 /// Why a case was not opened, listed or changed.
@@ -55,13 +76,32 @@ pub enum Opened {
 /// What became of a change.
 pub enum Updated {
     Done(Box<Case>),
-    Conflict { current_version: u32 },
+    Conflict {
+        current_version: u32,
+    },
+    /// They may read it and not do this.
+    Denied(Decision),
     NotFound,
 }
 
+impl<T> Sought<T> {
+    pub fn found(self) -> Option<T> {
+        match self {
+            Self::Found(found) => Some(found),
+            Self::Denied { .. } | Self::Nowhere => None,
+        }
+    }
+}
+
 impl Cases {
-    pub(crate) fn new(store: Arc<dyn Store>, vault: Arc<Vault>, default_jurisdiction: String) -> Self {
-        Self { store, vault, default_jurisdiction }
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        vault: Arc<Vault>,
+        keys: SubjectKeys,
+        access: Access,
+        default_jurisdiction: String,
+    ) -> Self {
+        Self { store, vault, keys, access, default_jurisdiction }
     }
 
     /// The caller chose the id, so that the act could be recorded before it is done.
@@ -69,10 +109,11 @@ impl Cases {
         new.check()?;
         let now_ms = clock::now_ms().cast_signed();
         let mut case = self.first_version(id, actor, new, now_ms);
+        let (keys, subject) = self.keys.fresh()?;
         for _ in 0..NUMBERS_TRIED_MAX {
             case.case_number = random_number()?.to_string();
-            let row = to_row(&self.vault, &case, now_ms, now_ms)?;
-            match self.store.insert_case(row, once.as_ref().map(Once::row)).await? {
+            let row = to_row(&keys, &case, now_ms, now_ms)?;
+            match self.store.insert_case(row, Some(subject.clone()), once.as_ref().map(Once::row)).await? {
                 Inserted::Done => return Ok(Opened::Done(Box::new(case))),
                 Inserted::Before { id } => return Ok(Opened::Before(Box::new(self.version(id, 1).await?))),
                 Inserted::OtherRequest => return Ok(Opened::OtherRequest),
@@ -83,13 +124,57 @@ impl Cases {
         Err(StoreError::Busy.into())
     }
 
-    /// The case with this id or number, if there is one that the actor may see.
-    pub async fn find(&self, actor: &Actor, id_or_number: &str) -> Result<Option<Case>, StoreError> {
+    /// The case with this id or number, if there is one that the actor may read.
+    pub async fn find(&self, actor: &Actor, id_or_number: &str) -> Result<Sought<Case>, StoreError> {
+        let sought = self.find_for(actor, Action::CaseAccess, id_or_number).await?;
+        Ok(match sought {
+            Sought::Found((case, _)) => Sought::Found(case),
+            Sought::Denied { id, decision } => Sought::Denied { id, decision },
+            Sought::Nowhere => Sought::Nowhere,
+        })
+    }
+
+    /// The same for something else than reading it.
+    pub async fn find_for(
+        &self,
+        actor: &Actor,
+        action: Action,
+        id_or_number: &str,
+    ) -> Result<Sought<(Case, Matter)>, StoreError> {
+        let Some((case, matter)) = self.look_up(id_or_number).await? else { return Ok(Sought::Nowhere) };
+        if !self.access.allows(actor, action, &matter) {
+            return Ok(Sought::Denied { id: case.id, decision: self.access.explain(actor, action, Some(&matter)) });
+        }
+        if case.erased { Err(StoreError::Erased) } else { Ok(Sought::Found((case, matter))) }
+    }
+
+    /// What decisions about a case are made of, whoever asks.
+    pub async fn matter(&self, id_or_number: &str) -> Result<Option<Matter>, StoreError> {
+        Ok(self.look_up(id_or_number).await?.map(|(_, matter)| matter))
+    }
+
+    async fn look_up(&self, id_or_number: &str) -> Result<Option<(Case, Matter)>, StoreError> {
         let number = || CaseNumber::parse(id_or_number).map(|number| CaseKey::Number(number.to_string()));
         let Some(key) = Uuid::parse_str(id_or_number).ok().map(CaseKey::Id).or_else(number) else { return Ok(None) };
-        let Some(row) = self.store.case(key).await? else { return Ok(None) };
-        let case = from_row(&self.vault, &row)?;
-        Ok(visible_to(actor, case.classification).then_some(case))
+        self.store.case(key).await?.map(|row| self.with_matter(&row)).transpose()
+    }
+
+    /// An erased one without its content.
+    fn with_matter(&self, row: &CaseRow) -> Result<(Case, Matter), StoreError> {
+        let case = for_list(&self.keys, row)?;
+        let matter = guards::matter_of(&case, &row.guards)?;
+        Ok((case, matter))
+    }
+
+    pub(crate) async fn subject_of(&self, case: Uuid) -> Result<Uuid, StoreError> {
+        let row = self.store.case(CaseKey::Id(case)).await?;
+        Ok(row.ok_or(StoreError::Malformed { what: "no such case" })?.subject)
+    }
+
+    /// Those of the rows that the actor may read.
+    fn readable(&self, actor: &Actor, row: &CaseRow) -> Result<Option<Case>, StoreError> {
+        let (case, matter) = self.with_matter(row)?;
+        Ok(self.access.allows(actor, Action::CaseAccess, &matter).then_some(case))
     }
 
     pub async fn list(&self, actor: &Actor, query: ListQuery) -> Result<CasePage, CaseError> {
@@ -98,7 +183,7 @@ impl Cases {
             let reason = format!("must be from 1 to {PAGE_MAX}");
             return Err(Invalid { pointer: "/limit", reason }.into());
         }
-        let after = query.cursor.as_deref().map(position).transpose()?;
+        let mut after = query.cursor.as_deref().map(position).transpose()?;
         let filter = CaseFilter {
             state: query.state.map(|state| state.name().to_owned()),
             urgency: query.urgency.map(|level| urgency_name(level).to_owned()),
@@ -107,26 +192,42 @@ impl Cases {
             from_ms: moment("/from", query.from.as_deref())?,
             to_ms: moment("/to", query.to.as_deref())?,
             changed_from_ms: None,
-            classifications: classes_of(actor),
         };
-        // One more than asked for tells whether there is a next page.
-        let mut rows = self.store.cases(filter, after, limit + 1).await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next_cursor = rows
-            .last()
-            .filter(|_| more)
-            .map(|row| cursor(CasePosition { created_at_ms: row.created_at_ms, id: row.id }));
-        let cases = rows.iter().map(|row| from_row(&self.vault, row)).collect::<Result<_, _>>()?;
-        Ok(CasePage { cases, next_cursor })
+        let mut cases = Vec::new();
+        // What the actor may not read is passed over; a page may end early, and its cursor goes on from there.
+        for _ in 0..READS_MAX {
+            // One more than asked for tells whether there is more.
+            let rows = self.store.cases(filter.clone(), after, limit + 1).await?;
+            for (at, row) in rows.iter().enumerate().take(limit as usize) {
+                after = Some(CasePosition { created_at_ms: row.created_at_ms, id: row.id });
+                cases.extend(self.readable(actor, row)?);
+                if cases.len() == limit as usize {
+                    let more = at + 1 < rows.len();
+                    return Ok(CasePage { cases, next_cursor: after.filter(|_| more).map(cursor) });
+                }
+            }
+            if rows.len() <= limit as usize {
+                return Ok(CasePage { cases, next_cursor: None });
+            }
+        }
+        Ok(CasePage { cases, next_cursor: after.map(cursor) })
     }
 
-    /// At most so many of the cases that have changed since that moment, in the order of their changes.
-    pub async fn changed_since(&self, actor: &Actor, since_ms: i64, limit: u32) -> Result<Vec<Case>, StoreError> {
-        let (changed_from_ms, classifications) = (Some(since_ms), classes_of(actor));
-        let filter = CaseFilter { changed_from_ms, classifications, ..CaseFilter::default() };
-        let rows = self.store.cases(filter, None, limit).await?;
-        rows.iter().map(|row| from_row(&self.vault, row)).collect()
+    /// The cases that have changed since that moment and that the actor may read, in the order of their changes. None
+    /// if more than `limit` have, whoever may read them.
+    pub async fn changed_since(
+        &self,
+        actor: &Actor,
+        since_ms: i64,
+        limit: u32,
+    ) -> Result<Option<Vec<Case>>, StoreError> {
+        let filter = CaseFilter { changed_from_ms: Some(since_ms), ..CaseFilter::default() };
+        let rows = self.store.cases(filter, None, limit + 1).await?;
+        if rows.len() > limit as usize {
+            return Ok(None);
+        }
+        let readable = rows.iter().map(|row| self.readable(actor, row));
+        Ok(Some(readable.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()))
     }
 
     /// Changes the version that the caller saw.
@@ -138,7 +239,14 @@ impl Cases {
         change: CaseChange,
     ) -> Result<Updated, CaseError> {
         change.check()?;
-        let Some(mut case) = self.find(actor, id_or_number).await? else { return Ok(Updated::NotFound) };
+        let found = self.find_for(actor, Action::CaseAccess, id_or_number).await?.found();
+        let Some((mut case, matter)) = found else { return Ok(Updated::NotFound) };
+        let archives = change.state == Some(CaseState::Archived) && case.state != CaseState::Archived;
+        for action in [Some(Action::CaseWrite), archives.then_some(Action::CaseArchive)].into_iter().flatten() {
+            if !self.access.allows(actor, action, &matter) {
+                return Ok(Updated::Denied(self.access.explain(actor, action, Some(&matter))));
+            }
+        }
         if case.version != expected_version {
             return Ok(Updated::Conflict { current_version: case.version });
         }
@@ -147,8 +255,10 @@ impl Cases {
         apply(&mut case, change)?;
         case.version += 1;
         case.updated_at = clock::rfc3339(now_ms);
-        case.updated_by = Some(actor.user);
-        let row = to_row(&self.vault, &case, created_at_ms, now_ms)?;
+        case.updated_by = Some(actor.who.user);
+        let subject = self.subject_of(case.id).await?;
+        let keys = self.keys.of(subject).await?;
+        let row = to_row(&keys, &case, created_at_ms, now_ms)?;
         Ok(match self.store.update_case(row).await? {
             store::Updated::Done => Updated::Done(Box::new(case)),
             store::Updated::Conflict { current_version } => Updated::Conflict { current_version },
@@ -158,7 +268,7 @@ impl Cases {
 
     async fn version(&self, id: Uuid, version: u32) -> Result<Case, StoreError> {
         let row = self.store.case_version(id, version).await?;
-        from_row(&self.vault, &row.ok_or(StoreError::Malformed { what: "a key without its case" })?)
+        from_row(&self.keys, &row.ok_or(StoreError::Malformed { what: "a key without its case" })?)
     }
 
     fn first_version(&self, id: Uuid, actor: &Actor, new: NewCase, now_ms: i64) -> Case {
@@ -179,32 +289,13 @@ impl Cases {
             deadlines: Vec::new(),
             assigned_to: new.assigned_to,
             call_id: None,
-            created_by: Some(actor.user),
+            created_by: Some(actor.who.user),
             created_at: clock::rfc3339(now_ms),
             updated_at: clock::rfc3339(now_ms),
-            updated_by: Some(actor.user),
+            updated_by: Some(actor.who.user),
+            erased: false,
         }
     }
-}
-
-/// The classes of cases that the actor may see, by name.
-fn classes_of(actor: &Actor) -> Vec<String> {
-    let visible = Classification::ALL.into_iter().filter(|class| visible_to(actor, *class));
-    visible.map(|class| class.name().to_owned()).collect()
-}
-
-/// The one place that says who may see a case at all.
-pub fn visible_to(actor: &Actor, classification: Classification) -> bool {
-    actor.permissions.contain(Permissions::CASE_ACCESS) && is_cleared(actor, classification)
-}
-
-/// Whether what is marked so may be seen by the actor, in a case or in the call it came from.
-pub(crate) fn is_cleared(actor: &Actor, classification: Classification) -> bool {
-    actor.permissions.contain(match classification {
-        Classification::TopSecret => Permissions::TOP_SECRET_READ,
-        Classification::Restricted => Permissions::RESTRICTED_READ,
-        Classification::Public | Classification::Internal | Classification::Confidential => Permissions::NONE,
-    })
 }
 
 pub(crate) fn random_number() -> Result<CaseNumber, StoreError> {
@@ -260,5 +351,7 @@ fn position(cursor: &str) -> Result<CasePosition, Invalid> {
 
 const PAGE_DEFAULT: u32 = 50;
 const PAGE_MAX: u32 = 100;
+/// Of the store for one page, where most of what it has is not for the reader.
+const READS_MAX: u32 = 10;
 /// Two in a row taken is a one-in-10^7 event with a million cases.
 const NUMBERS_TRIED_MAX: u32 = 8;

@@ -34,6 +34,9 @@ pub struct Case {
     pub created_at: String,
     pub updated_at: String,
     pub updated_by: Option<Uuid>,
+    /// All that was said of the caller is gone for good; only in lists.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub erased: bool,
 }
 
 /// How to reach the caller, and whether it is safe.

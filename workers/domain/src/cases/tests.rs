@@ -4,7 +4,7 @@ use crate::policy::Role;
 use crate::testing::{administrator, block_on, domain, vault};
 
 fn attorney(user: Uuid) -> Actor {
-    Actor { user, permissions: Role::Attorney.permissions() }
+    Actor::example(user, Role::Attorney)
 }
 
 fn new_case(title: &str) -> NewCase {
@@ -26,25 +26,25 @@ fn a_case_is_found_by_id_and_by_number_by_those_who_may() {
         panic!()
     };
     for key in [case.id.to_string(), case.case_number.clone(), case.case_number.replace('-', "")] {
-        assert_eq!(block_on(domain.cases.find(&lawyer, &key)).unwrap().unwrap().id, case.id, "{key}");
+        assert_eq!(block_on(domain.cases.find(&lawyer, &key)).unwrap().found().unwrap().id, case.id, "{key}");
     }
-    let stranger = Actor { user: Uuid::new_v4(), permissions: Role::Admin.permissions() };
-    assert!(block_on(domain.cases.find(&stranger, &case.case_number)).unwrap().is_none());
-    assert!(block_on(domain.cases.find(&lawyer, "no such thing")).unwrap().is_none());
+    let stranger = Actor::example(Uuid::new_v4(), Role::Admin);
+    assert!(block_on(domain.cases.find(&stranger, &case.case_number)).unwrap().found().is_none());
+    assert!(block_on(domain.cases.find(&lawyer, "no such thing")).unwrap().found().is_none());
 }
 
 #[test]
 fn what_is_marked_is_seen_by_the_cleared_alone() {
     let (domain, _folder) = domain();
     let lawyer = attorney(administrator(&domain).id);
-    let intake = Actor { user: Uuid::new_v4(), permissions: Role::Intake.permissions() };
+    let intake = Actor::example(Uuid::new_v4(), Role::Intake);
     let mut marked = new_case("marked");
     marked.classification = Some(Classification::Restricted);
     let Opened::Done(case) = block_on(domain.cases.create(Uuid::now_v7(), &lawyer, marked, None)).unwrap() else {
         panic!()
     };
-    assert!(block_on(domain.cases.find(&lawyer, &case.case_number)).unwrap().is_some());
-    assert!(block_on(domain.cases.find(&intake, &case.case_number)).unwrap().is_none());
+    assert!(block_on(domain.cases.find(&lawyer, &case.case_number)).unwrap().found().is_some());
+    assert!(block_on(domain.cases.find(&intake, &case.case_number)).unwrap().found().is_none());
     assert!(block_on(domain.cases.list(&intake, ListQuery::default())).unwrap().cases.is_empty());
     assert_eq!(block_on(domain.cases.list(&lawyer, ListQuery::default())).unwrap().cases.len(), 1);
 }
@@ -73,7 +73,7 @@ fn a_change_needs_the_newest_version_and_an_allowed_state() {
 fn the_same_request_answers_what_it_made_then() {
     let (domain, _folder) = domain();
     let lawyer = attorney(administrator(&domain).id);
-    let once = || Some(Once::new(&vault(), lawyer.user, "POST /cases", "key", [1; 32]));
+    let once = || Some(Once::new(&vault(), lawyer.who.user, "POST /cases", "key", [1; 32]));
     let Opened::Done(case) = block_on(domain.cases.create(Uuid::now_v7(), &lawyer, new_case("a"), once())).unwrap()
     else {
         panic!()

@@ -1,15 +1,13 @@
-//! Second factors: an authenticator app, and ten recovery codes for the day it is lost.
+//! Second factors that are typed: the codes of an authenticator app, and recovery codes for the day it is lost.
 //!
-//! The app's secret is sealed and bound to its row. Recovery codes are kept as digests under a key that is sealed
-//! with the secret, so that neither can be guessed from a stolen database. Every code works once, on all workers.
-use aws_lc_rs::hmac;
+//! The app's secret is sealed and bound to its row. Every code works once, on all workers.
 use hotline::lifecycle::clock;
 use hotline::vault::{Aad, KeyClass};
 use uuid::Uuid;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::totp;
-use super::{People, Person, letters, random};
+use super::{People, Person, random, recovery};
 use crate::store::{StoreError, TotpRow};
 
 /// What a new authenticator app is told, once.
@@ -43,7 +41,7 @@ impl Factor {
     }
 }
 
-/// What is sealed: the app's secret and the key of the recovery codes' digests.
+/// What is sealed: the app's secret, and a key under which earlier builds kept recovery codes.
 struct Secrets(Zeroizing<[u8; SECRET_BYTES + KEY_BYTES]>);
 
 impl People {
@@ -75,41 +73,33 @@ impl People {
         let waits_since_ms = now_ms.saturating_sub(totp.created_at_ms.cast_unsigned());
         let step = totp::step_of(secrets.app(), code, now_ms / 1_000);
         let (Some(step), true) = (step, waits_since_ms < CONFIRM_WITHIN_MS) else { return Ok(None) };
-        let (recovery_codes, at_ms) = (new_codes()?, now_ms.cast_signed());
-        let digests = secrets.digests(&recovery_codes);
+        let (recovery_codes, at_ms) = (recovery::new_codes()?, now_ms.cast_signed());
+        let digests = self.recovery_digests(user, &recovery_codes);
         let confirmed = self.store.confirm_totp(user, step.cast_signed(), digests, session, at_ms).await?;
         Ok(confirmed.map(|ended| Confirmed { recovery_codes, ended }))
     }
 
+    /// Whether the person has an app that is asked for.
+    pub async fn has_app(&self, user: Uuid) -> Result<bool, StoreError> {
+        Ok(self.store.totp(user).await?.is_some_and(|totp| totp.confirmed_at_ms.is_some()))
+    }
+
     /// Takes a code, of the app or for recovery, if it is right and unused. Tells which it was.
     pub async fn take_code(&self, user: Uuid, code: &str) -> Result<Option<Factor>, StoreError> {
-        let Some((totp, secrets)) = self.secrets(user).await? else { return Ok(None) };
-        if totp.confirmed_at_ms.is_none() {
-            return Ok(None);
-        }
+        let app = self.secrets(user).await?.filter(|(totp, _)| totp.confirmed_at_ms.is_some());
         let code = code.trim();
         if Factor::meant_by(code) == Factor::Totp {
-            let Some(step) = totp::step_of(secrets.app(), code, clock::now_ms() / 1_000) else { return Ok(None) };
+            let step = app.and_then(|(_, secrets)| totp::step_of(secrets.app(), code, clock::now_ms() / 1_000));
+            let Some(step) = step else { return Ok(None) };
             let taken = self.store.use_totp_step(user, step.cast_signed()).await?;
             return Ok(taken.then_some(Factor::Totp));
         }
-        let taken = self.store.use_recovery_code(user, secrets.digest(code)).await?;
-        Ok(taken.then_some(Factor::Recovery))
-    }
-
-    /// Ten new ones; those before are void. None without a second factor.
-    pub async fn renew_recovery_codes(&self, user: Uuid) -> Result<Option<Vec<Zeroizing<String>>>, StoreError> {
-        let Some((totp, secrets)) = self.secrets(user).await? else { return Ok(None) };
-        if totp.confirmed_at_ms.is_none() {
-            return Ok(None);
+        if self.store.use_recovery_code(user, self.recovery_digest(user, code)).await? {
+            return Ok(Some(Factor::Recovery));
         }
-        let codes = new_codes()?;
-        self.store.put_recovery_codes(user, secrets.digests(&codes)).await?;
-        Ok(Some(codes))
-    }
-
-    pub async fn recovery_codes_left(&self, user: Uuid) -> Result<u32, StoreError> {
-        self.store.recovery_codes_left(user).await
+        let Some((_, secrets)) = app else { return Ok(None) };
+        let taken = self.store.use_recovery_code(user, recovery::former_digest(secrets.former_key(), code)).await?;
+        Ok(taken.then_some(Factor::Recovery))
     }
 
     async fn secrets(&self, user: Uuid) -> Result<Option<(TotpRow, Secrets)>, StoreError> {
@@ -127,23 +117,9 @@ impl Secrets {
         &self.0[..SECRET_BYTES]
     }
 
-    /// However it was typed: without the hyphen, in capitals.
-    fn digest(&self, code: &str) -> [u8; 32] {
-        let mut typed: String =
-            code.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0[SECRET_BYTES..]);
-        let tag = hmac::sign(&key, typed.as_bytes());
-        typed.zeroize();
-        tag.as_ref().try_into().expect("HMAC-SHA256 gives 32 bytes")
+    fn former_key(&self) -> &[u8] {
+        &self.0[SECRET_BYTES..]
     }
-
-    fn digests(&self, codes: &[Zeroizing<String>]) -> Vec<[u8; 32]> {
-        codes.iter().map(|code| self.digest(code)).collect()
-    }
-}
-
-fn new_codes() -> Result<Vec<Zeroizing<String>>, StoreError> {
-    (0..RECOVERY_CODES).map(|_| letters::<RECOVERY_LETTERS>()).collect()
 }
 
 fn secret_place(row: &str) -> Aad<'_> {
@@ -154,9 +130,6 @@ fn secret_place(row: &str) -> Aad<'_> {
 const SECRET_BYTES: usize = 20;
 const KEY_BYTES: usize = 32;
 const APP_DIGITS: usize = 6;
-const RECOVERY_CODES: usize = 10;
-/// 50 bits, twice what a throttled guesser needs to be kept from.
-const RECOVERY_LETTERS: usize = 10;
 /// A secret that was shown and not used is not left lying about.
 const CONFIRM_WITHIN_MS: u64 = 900_000;
 
@@ -206,12 +179,12 @@ mod tests {
         assert!(block_on(people.take_code(person.id, &now)).unwrap().is_none(), "an earlier step");
 
         let codes = confirmed.recovery_codes;
-        assert_eq!(codes.len(), RECOVERY_CODES);
+        assert_eq!(codes.len(), 10);
         let typed = codes[3].to_uppercase().replace('-', " ");
         assert_eq!(block_on(people.take_code(person.id, &typed)).unwrap(), Some(Factor::Recovery));
         assert!(block_on(people.take_code(person.id, &codes[3])).unwrap().is_none(), "used");
         assert_eq!(block_on(people.recovery_codes_left(person.id)).unwrap(), 9);
-        let renewed = block_on(people.renew_recovery_codes(person.id)).unwrap().unwrap();
+        let renewed = block_on(people.renew_recovery_codes(&person)).unwrap().unwrap();
         assert!(block_on(people.take_code(person.id, &codes[4])).unwrap().is_none(), "void");
         assert_eq!(block_on(people.take_code(person.id, &renewed[4])).unwrap(), Some(Factor::Recovery));
         for forged in ["", "      ", "-----", "123456", "aaaaa-aaaaa", "\u{663}\u{663}\u{663}", "a\0"] {

@@ -1,6 +1,8 @@
 //! People with an account: found by a blind index of their name, known by an Argon2id hash and a second factor.
 mod factor;
+mod passkeys;
 mod password;
+mod recovery;
 mod rules;
 mod staff;
 mod totp;
@@ -15,10 +17,11 @@ use hotline::vault::{Aad, KeyClass, Vault};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::policy::{Permissions, Role, permissions_of};
+use crate::policy::{Clearance, Role};
 use crate::store::{Store, StoreError, UserRow};
 
 pub use factor::{Confirmed, Enrolment, Factor};
+pub use passkeys::{Added, NewPasskey, PASSKEYS_MAX, Passkey, challenge_use};
 pub use rules::PasswordRefusal;
 pub use staff::{PasswordChange, Reset, StaffChange};
 pub use totp::code_at;
@@ -40,6 +43,8 @@ pub struct Person {
     pub id: Uuid,
     pub name: String,
     pub roles: Vec<Role>,
+    /// Of their own; none: as their roles are.
+    pub clearance: Option<Clearance>,
     pub must_change_password: bool,
     /// Has a second factor that is asked for.
     pub has_factor: bool,
@@ -106,6 +111,7 @@ impl People {
             must_change_password: must_change,
             epoch: 1,
             created_at_ms: clock::now_ms().cast_signed(),
+            clearance: None,
             disabled_at_ms: None,
             password_at_ms: clock::now_ms().cast_signed(),
             password_stands_alone: rules::stands_alone(password),
@@ -119,10 +125,6 @@ impl People {
 }
 
 impl Person {
-    pub fn permissions(&self) -> Permissions {
-        permissions_of(&self.roles)
-    }
-
     /// Works for the hotline: reads, decides or administers.
     pub fn is_staff(&self) -> bool {
         self.roles.iter().any(|role| role.is_staff())
@@ -138,6 +140,7 @@ pub(crate) fn person(vault: &Vault, row: &UserRow) -> Result<Person, StoreError>
         id: row.id,
         name,
         roles: roles_of(row)?,
+        clearance: clearance_of(row)?,
         must_change_password: row.must_change_password,
         has_factor: row.has_factor,
         disabled: row.disabled_at_ms.is_some(),
@@ -149,6 +152,11 @@ pub(crate) fn person(vault: &Vault, row: &UserRow) -> Result<Person, StoreError>
 pub(crate) fn roles_of(row: &UserRow) -> Result<Vec<Role>, StoreError> {
     let unknown = StoreError::Malformed { what: "a role" };
     row.roles.split(',').map(Role::parse).collect::<Option<_>>().ok_or(unknown)
+}
+
+pub(crate) fn clearance_of(row: &UserRow) -> Result<Option<Clearance>, StoreError> {
+    let unknown = StoreError::Malformed { what: "a clearance" };
+    row.clearance.as_deref().map(|name| Clearance::parse(name).ok_or(unknown)).transpose()
 }
 
 /// A password that somebody else gave, on paper or in a message, does not open the account for ever.
@@ -206,7 +214,7 @@ mod tests {
         assert!(!block_on(domain.people.create_first_administrator(second, true)).unwrap());
         let person = block_on(domain.people.verify(" Admin ", "correct horse battery")).unwrap().unwrap();
         assert_eq!(person.name, "admin");
-        assert!(person.permissions().contain(Permissions::CASE_ACCESS));
+        assert_eq!(person.roles, [Role::Admin, Role::Attorney]);
         assert!(block_on(domain.people.verify("admin", "wrong")).unwrap().is_none());
         assert_eq!(
             domain.people.name_index("Zoe\u{308}"),

@@ -8,13 +8,15 @@ use zeroize::Zeroizing;
 
 use super::rules::{self, PasswordRefusal};
 use super::{People, Person, one_time_password, person};
-use crate::policy::Role;
-use crate::store::{Changed, NewPassword, StoreError, UserChange};
+use crate::policy::{Clearance, Role};
+use crate::store::{Changed, Dropped, NewPassword, StoreError, UserChange};
 
 /// What an administrator changes.
 #[derive(Clone, Copy, Default)]
 pub struct StaffChange<'a> {
     pub roles: Option<&'a [Role]>,
+    /// Of their own, or (`Some(None)`) as their roles are.
+    pub clearance: Option<Option<Clearance>>,
     pub disabled: Option<bool>,
 }
 
@@ -57,6 +59,7 @@ impl People {
     pub async fn change(&self, id: Uuid, to: StaffChange<'_>) -> Result<Changed, StoreError> {
         let change = UserChange {
             roles: to.roles.map(role_names),
+            clearance: to.clearance.map(|own| own.map(|clearance| clearance.name().to_owned())),
             disabled: to.disabled,
             end_sessions: to.disabled == Some(true),
             ..now()
@@ -71,13 +74,20 @@ impl People {
             Some(password) => Some(self.new_password(password, true).await?),
             None => None,
         };
-        let change = UserChange { password: new, drop_factor: what.factor, end_sessions: true, ..now() };
+        let change = UserChange {
+            password: new,
+            drop: if what.factor { Dropped::All } else { Dropped::Nothing },
+            end_sessions: true,
+            ..now()
+        };
         Ok((self.store.change_user(id, change).await?, password))
     }
 
-    /// The person takes their own second factor away.
-    pub async fn drop_factor(&self, person: &Person) -> Result<Changed, StoreError> {
-        let change = UserChange { at_epoch: Some(person.epoch), drop_factor: true, ..now() };
+    /// The person takes a second factor of their own away; all their sessions end but the one they do it in, because
+    /// whoever else has that factor may have opened them.
+    pub async fn drop_factor(&self, person: &Person, drop: Dropped, session: Uuid) -> Result<Changed, StoreError> {
+        let change =
+            UserChange { at_epoch: Some(person.epoch), drop, end_sessions: true, keep_session: Some(session), ..now() };
         self.store.change_user(person.id, change).await
     }
 
@@ -212,7 +222,7 @@ mod tests {
         assert!(matches!(done, PasswordChange::Done(Changed::Done { .. })), "{done:?}");
         let now = block_on(people.by_id(ana.id)).unwrap().unwrap();
         assert!(!now.must_change_password);
-        block_on(people.drop_factor(&now)).unwrap();
+        block_on(people.drop_factor(&now, Dropped::App, Uuid::nil())).unwrap();
         assert!(block_on(people.by_id(ana.id)).unwrap().unwrap().must_change_password);
     }
 }

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hotline::config;
+use hotline::sys::run_nicely;
 use hotline::telemetry::names;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use parking_lot::{Condvar, Mutex};
@@ -200,7 +201,12 @@ impl Inside {
     fn add_thread(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
         let inside = Arc::clone(self);
         let name = format!("{}-{}", self.name, state.started);
-        thread::Builder::new().name(name).spawn(move || inside.work())?;
+        thread::Builder::new().name(name).spawn(move || {
+            if let Err(error) = run_nicely(NICENESS) {
+                tracing::warn!(pool = inside.name, %error, "could not lower the priority of a thread");
+            }
+            inside.work();
+        })?;
         state.started += 1;
         Ok(())
     }
@@ -219,6 +225,9 @@ impl Meters {
         }
     }
 }
+
+/// A worker and its pool share a CPU: the event loop goes first, whoever waits for a thread waits a little longer.
+const NICENESS: i32 = 10;
 
 #[cfg(test)]
 mod tests;

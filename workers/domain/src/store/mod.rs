@@ -9,6 +9,7 @@ pub mod sqlite;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+pub use hotline::vault::Head;
 pub use rows::*;
 
 /// Why the store did not do it.
@@ -26,15 +27,47 @@ pub enum StoreError {
     /// A sealed value does not open: it was changed, moved, or its key is gone.
     #[error("could not open a sealed value: {0}")]
     Sealed(#[from] hotline::vault::VaultError),
+    /// It was there; its subject was erased.
+    #[error("it was erased")]
+    Erased,
     /// What is in the store is not what this build writes.
     #[error("the store holds {what} that this build does not understand")]
     Malformed { what: &'static str },
 }
 
 /// Everything the domain keeps.
-pub trait Store: People + Factors + Tries + Sessions + Cases + Calls + Jobs + SealedColumns {}
+pub trait Store:
+    People + Factors + Passkeys + Tries + Sessions + Cases + Guards + Calls + Jobs + SealedColumns + Subjects
+{
+}
 
-impl<T: People + Factors + Tries + Sessions + Cases + Calls + Jobs + SealedColumns> Store for T {}
+impl<T> Store for T where
+    T: People + Factors + Passkeys + Tries + Sessions + Cases + Guards + Calls + Jobs + SealedColumns + Subjects
+{
+}
+
+/// Whose matter it is, and the keys it is sealed under. What belongs to an erased subject is neither added nor changed:
+/// `insert_case`, `insert_call`, `update_case` and `finish_call` say `StoreError::Erased`.
+#[async_trait]
+pub trait Subjects: Send + Sync {
+    /// Those of them that have keys, or had.
+    async fn subjects(&self, ids: Vec<Uuid>) -> Result<Vec<SubjectRow>, StoreError>;
+    /// Keeps the keys of those that never had any; tells what each of them has then.
+    async fn make_subjects(&self, rows: Vec<SubjectRow>) -> Result<Vec<SubjectRow>, StoreError>;
+    /// Destroys the keys and empties the rows of a subject. `decide` is called in the middle of it, when nothing stands
+    /// against it any more, and must have made sure on disk that it will be done: from there on it cannot be undone.
+    async fn erase_subject(&self, erasure: Erasure, decide: Decide) -> Result<Erased, StoreError>;
+    /// Calls whose subject was erased; nothing of them may be left anywhere.
+    async fn erased_calls(&self) -> Result<Vec<Uuid>, StoreError>;
+    /// Which of the calls belong to whom, of those that were not erased.
+    async fn subjects_of_calls(&self, calls: Vec<Uuid>) -> Result<Vec<(Uuid, Uuid)>, StoreError>;
+    /// Carries everything from the log of writes over to the database and empties the log, where destroyed keys may
+    /// still lie. False: somebody was reading; it will be done some time later.
+    async fn empty_write_log(&self) -> Result<bool, StoreError>;
+}
+
+/// Makes sure, on disk, that something will be done.
+pub type Decide = Box<dyn FnOnce(&Erasure) -> std::io::Result<()> + Send>;
 
 /// Sealed values by what they are sealed under, whatever they are.
 #[async_trait]
@@ -92,6 +125,19 @@ pub trait Factors: Send + Sync {
     async fn recovery_codes_left(&self, user: Uuid) -> Result<u32, StoreError>;
 }
 
+/// Whatever is answered to a challenge takes it, in the same transaction.
+#[async_trait]
+pub trait Passkeys: Send + Sync {
+    /// Moves the epoch and ends the user's sessions but one.
+    async fn add_passkey(&self, new: PasskeyAddition) -> Result<PasskeyAdded, StoreError>;
+    /// In the order in which they were made.
+    async fn passkeys_of(&self, user: Uuid) -> Result<Vec<PasskeyRow>, StoreError>;
+    async fn passkey(&self, credential_index: [u8; 32]) -> Result<Option<PasskeyRow>, StoreError>;
+    async fn take_passkey(&self, shown: PasskeyShown) -> Result<PasskeyTaken, StoreError>;
+    /// False if the challenge was answered before: what is merely repeated tells nothing about the device.
+    async fn suspend_passkey(&self, id: Uuid, challenge: ChallengeUse) -> Result<bool, StoreError>;
+}
+
 #[async_trait]
 pub trait Tries: Send + Sync {
     async fn tries(&self, name: [u8; 32], place: [u8; 32]) -> Result<TriesRow, StoreError>;
@@ -131,8 +177,13 @@ pub trait Sessions: Send + Sync {
 
 #[async_trait]
 pub trait Cases: Send + Sync {
-    /// Version 1 of a case. `NumberTaken` asks for another number.
-    async fn insert_case(&self, case: CaseRow, once: Option<OnceRow>) -> Result<Inserted, StoreError>;
+    /// Version 1 of a case, and its subject if that is new. `NumberTaken` asks for another number.
+    async fn insert_case(
+        &self,
+        case: CaseRow,
+        subject: Option<SubjectRow>,
+        once: Option<OnceRow>,
+    ) -> Result<Inserted, StoreError>;
     async fn case(&self, key: CaseKey) -> Result<Option<CaseRow>, StoreError>;
     /// A version of the past, or the present one.
     async fn case_version(&self, id: Uuid, version: u32) -> Result<Option<CaseRow>, StoreError>;
@@ -148,17 +199,27 @@ pub trait Cases: Send + Sync {
 }
 
 #[async_trait]
+pub trait Guards: Send + Sync {
+    async fn insert_guard(&self, guard: GuardRow) -> Result<(), StoreError>;
+    /// What stands around the case and what once did, in the order in which it came.
+    async fn guards(&self, case: Uuid) -> Result<Vec<GuardRow>, StoreError>;
+    /// False if there is none that stands.
+    async fn end_guard(&self, case: Uuid, id: Uuid, by: Uuid, at_ms: i64) -> Result<bool, StoreError>;
+}
+
+#[async_trait]
 pub trait Calls: Send + Sync {
-    /// A received call and the job that will transcribe it, together or not at all.
+    /// A received call, its subject if that is new, and the job that will transcribe it, together or not at all.
     async fn insert_call(
         &self,
         call: CallRow,
+        subject: Option<SubjectRow>,
         job: JobRow,
         once: Option<OnceRow>,
         jobs_max: u32,
     ) -> Result<Inserted, StoreError>;
     async fn call(&self, id: Uuid) -> Result<Option<CallRow>, StoreError>;
-    /// Those of the ids that are calls.
+    /// Those of the ids that are calls, and not erased.
     async fn calls_among(&self, ids: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError>;
     /// Moves a call on, if it is in one of the states `from`; tells whether it was.
     async fn move_call(&self, id: Uuid, from: &'static [CallState], to: CallProgress) -> Result<bool, StoreError>;

@@ -1,14 +1,13 @@
-//! The caller's own second factor: set up, confirmed, looked at, given new recovery codes, taken away.
+//! The caller's own authenticator app and recovery codes: set up, confirmed, looked at, made anew, taken away.
 use axum::extract::State;
-use axum::response::IntoResponse;
 use hotline::audit::{EventType, Outcome, Severity};
-use hotline_domain::store::Changed;
+use hotline_domain::store::Dropped;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::guard;
+use super::{guard, passkeys};
 use crate::app::Shared;
 use crate::gate::{Caller, neighbourhood};
 use crate::json::Json;
@@ -21,6 +20,8 @@ use crate::trail::{self, Act};
 pub(crate) struct MfaState {
     /// An authenticator app is asked for at log-in.
     totp: bool,
+    /// That open the account; one that is suspended does not.
+    passkeys: usize,
     recovery_codes_left: u32,
     /// The house asks its staff for a second factor.
     required: bool,
@@ -48,15 +49,19 @@ pub(crate) struct RecoveryCodes {
     recovery_codes: Vec<String>,
 }
 
-/// Which second factor the caller has.
+/// Which second factors the caller has.
 #[utoipa::path(get, path = "/api/v1/auth/mfa", tag = "auth",
     responses((status = 200, body = MfaState), (status = 401, body = ProblemBody)))]
 pub(crate) async fn mfa(State(app): State<Shared>, caller: Caller) -> Reply {
     let person = guard::person(&app, &caller).await?;
-    let left = app.domain.people.recovery_codes_left(person.id).await.map_err(|error| app.broken(error))?;
+    let people = &app.domain.people;
+    let left = people.recovery_codes_left(person.id).await.map_err(|error| app.broken(error))?;
+    let totp = people.has_app(person.id).await.map_err(|error| app.broken(error))?;
+    let passkeys = people.passkeys(person.id).await.map_err(|error| app.broken(error))?;
+    let passkeys = passkeys.iter().filter(|passkey| !passkey.suspended).count();
     trail::reading(&app, &caller.visit, Act::new(EventType::Access, "auth.mfa.read", person.id)).await?;
     let required = app.config.people.mfa == hotline::config::Mfa::Required && person.is_staff();
-    Ok(json(StatusCode::OK, &MfaState { totp: person.has_factor, recovery_codes_left: left, required }))
+    Ok(json(StatusCode::OK, &MfaState { totp, passkeys, recovery_codes_left: left, required }))
 }
 
 /// A secret for an authenticator app. It counts once its first code is confirmed, within a quarter of an hour.
@@ -75,7 +80,7 @@ pub(crate) async fn totp(State(app): State<Shared>, caller: Caller) -> Reply {
         None => {
             trail::not_done(&app, &caller.visit, act());
             Err(Problem::new(StatusCode::CONFLICT, "mfa-exists", "Conflict")
-                .detail("There is a second factor already; take it away first."))
+                .detail("There is an app already; take it away first."))
         }
     }
 }
@@ -111,27 +116,17 @@ pub(crate) async fn confirm_totp(
     }
 }
 
-/// Takes the caller's second factor away. Where the house asks for one, nothing else is allowed until there is another.
+/// Takes the caller's app away; the caller's other sessions end. Where the house asks for a second factor and this
+/// was the last, nothing else is allowed until there is another.
 #[utoipa::path(delete, path = "/api/v1/auth/mfa/totp", tag = "auth",
     responses((status = 204), (status = 401, body = ProblemBody), (status = 404, body = ProblemBody)))]
 pub(crate) async fn remove_totp(State(app): State<Shared>, caller: Caller) -> Reply {
     app.must_be_fresh(&caller).await?;
     let person = guard::person(&app, &caller).await?;
-    if !person.has_factor {
+    if !app.domain.people.has_app(person.id).await.map_err(|error| app.broken(error))? {
         return Err(Problem::not_found());
     }
-    let act = || Act::new(EventType::SystemChange, "auth.mfa.remove", person.id).severity(Severity::High);
-    trail::change(&app, &caller.visit, act()).await?;
-    match app.domain.people.drop_factor(&person).await.map_err(|error| app.broken(error))? {
-        Changed::Done { ended, living } => {
-            app.refresh(&ended, &living).await;
-            Ok(StatusCode::NO_CONTENT.into_response())
-        }
-        Changed::NotFound | Changed::Moved | Changed::LastAdministrator => {
-            trail::not_done(&app, &caller.visit, act());
-            Err(guard::moved())
-        }
-    }
+    passkeys::remove(&app, &caller, &person, Dropped::App, "auth.mfa.remove").await
 }
 
 /// Ten new recovery codes; those before are void.
@@ -139,10 +134,10 @@ pub(crate) async fn remove_totp(State(app): State<Shared>, caller: Caller) -> Re
     responses((status = 200, body = RecoveryCodes), (status = 401, body = ProblemBody), (status = 404, body = ProblemBody)))]
 pub(crate) async fn renew_recovery_codes(State(app): State<Shared>, caller: Caller) -> Reply {
     app.must_be_fresh(&caller).await?;
-    let user = caller.principal.user;
-    let act = || Act::new(EventType::SystemChange, "auth.mfa.recovery-codes", user).severity(Severity::Medium);
+    let person = guard::person(&app, &caller).await?;
+    let act = || Act::new(EventType::SystemChange, "auth.mfa.recovery-codes", person.id).severity(Severity::Medium);
     trail::change(&app, &caller.visit, act()).await?;
-    match app.domain.people.renew_recovery_codes(user).await.map_err(|error| app.broken(error))? {
+    match app.domain.people.renew_recovery_codes(&person).await.map_err(|error| app.broken(error))? {
         Some(codes) => Ok(recovery_codes_once(&codes)),
         None => {
             trail::not_done(&app, &caller.visit, act());

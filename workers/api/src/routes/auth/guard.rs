@@ -24,7 +24,9 @@ pub(super) async fn may_try(app: &Shared, attempt: Attempt, with_code: bool) -> 
     match app.domain.people.verdict(attempt).await.map_err(|error| app.broken(error))? {
         Verdict::Go => Ok(false),
         Verdict::OnlyVouched if with_code => Ok(true),
-        Verdict::OnlyVouched => Err(guarded(app, "send the second factor's code along with the password")),
+        Verdict::OnlyVouched => {
+            Err(guarded(app, "use a passkey, or send the second factor's code along with the password"))
+        }
         Verdict::Wait(wait) => Err(too_soon(app, wait)),
     }
 }

@@ -13,9 +13,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{CODE_BYTES_MAX, LoggedIn, PASSWORD_BYTES_MAX, guard, logged_in};
+use super::ceremony::{self, PasskeyAnswer, PasskeyOptions, Purpose};
+use super::{CODE_BYTES_MAX, LoggedIn, PASSWORD_BYTES_MAX, credentials, guard, logged_in};
 use crate::app::Shared;
-use crate::gate::{Claims, Payer, Purpose, Visit, neighbourhood};
+use crate::gate::{self, Claims, Payer, Visit, neighbourhood};
 use crate::json::Json;
 use crate::problem::{Problem, Reply};
 use crate::routes::{ProblemBody, json};
@@ -30,14 +31,18 @@ pub(crate) struct Credentials {
     code: Option<String>,
 }
 
-/// The password was right; a code of the second factor is asked for.
+/// The password was right; the second factor is asked for.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MfaChallenge {
     mfa_required: bool,
     /// For `POST /api/v1/auth/login/mfa`, within five minutes.
     challenge_id: String,
-    methods: [&'static str; 2],
+    /// Of `passkey`, `totp` and `recovery` those that the account has.
+    methods: Vec<&'static str>,
+    /// For a passkey of theirs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passkey: Option<PasskeyOptions>,
     expires_in_seconds: u64,
 }
 
@@ -46,7 +51,9 @@ pub(crate) struct MfaChallenge {
 pub(crate) struct MfaAnswer {
     challenge_id: String,
     /// Six digits of the authenticator app, or a recovery code.
-    code: String,
+    code: Option<String>,
+    /// Instead of a code.
+    passkey: Option<PasskeyAnswer>,
 }
 
 /// Either a session, or what is still to be shown.
@@ -111,12 +118,13 @@ pub(crate) async fn login_mfa(
     visit: Visit,
     Json { value: answer, .. }: Json<MfaAnswer>,
 ) -> Reply {
-    let MfaAnswer { challenge_id, code } = answer;
-    let code = Zeroizing::new(code);
-    if code.len() > CODE_BYTES_MAX {
+    let MfaAnswer { challenge_id, code, passkey } = answer;
+    let code = code.map(Zeroizing::new);
+    if code.as_ref().is_some_and(|code| code.len() > CODE_BYTES_MAX) {
         return Err(Problem::invalid("/code", "is too long"));
     }
-    let claims = app.tokens.verify(Purpose::Challenge, &challenge_id, app.now_ms() / 1_000).map_err(|_| over())?;
+    let claims =
+        app.tokens.verify(gate::Purpose::Challenge, &challenge_id, app.now_ms() / 1_000).map_err(|_| over())?;
     let tries = app.charge(Payer::Challenge(claims.session.as_u128()), CODES_FOR_A_CHALLENGE);
     if let Some(refusal) = tries.refusal() {
         app.meters.rate_limited(tries.name());
@@ -125,8 +133,19 @@ pub(crate) async fn login_mfa(
     let person = app.domain.people.by_id(claims.user).await.map_err(|error| app.broken(error))?;
     let still_is = |person: &Person| claims.serial == epoch_mark(person) && person.has_factor && !person.disabled;
     let person = person.filter(still_is).ok_or_else(over)?;
-    if !guard::take_code(&app, &visit, &person, &code).await? {
-        return guard::denied(&app, &visit, "auth.login.code", json!({ "user": person.id })).await;
+    match (code, passkey) {
+        (Some(code), None) => {
+            if !guard::take_code(&app, &visit, &person, &code).await? {
+                return guard::denied(&app, &visit, "auth.login.code", json!({ "user": person.id })).await;
+            }
+        }
+        (None, Some(passkey)) => {
+            let ceremony = passkey.ceremony(&app, Purpose::SecondFactor(claims.session))?;
+            if let Err(not_shown) = passkey.shown(&app, &visit, ceremony, Some(person.id)).await? {
+                return guard::denied(&app, &visit, "auth.login.passkey", not_shown.details()).await;
+            }
+        }
+        _ => return Err(Problem::invalid("/code", "is needed, or /passkey instead of it")),
     }
     if !app.charge(Payer::ChallengeUsed(claims.session.as_u128()), ONCE).allowed() {
         return Err(over());
@@ -145,14 +164,26 @@ async fn challenge(app: &Shared, visit: &Visit, person: &Person) -> Reply {
         serial: epoch_mark(person),
         expires_at_s: now_s + CHALLENGE_SECONDS,
     };
-    let challenge_id = app.tokens.sign(Purpose::Challenge, &claims, now_s).ok_or_else(Problem::internal)?;
-    let methods = ["totp", "recovery"];
-    let body = MfaChallenge { mfa_required: true, challenge_id, methods, expires_in_seconds: CHALLENGE_SECONDS };
-    Ok(json(StatusCode::OK, &body))
+    let challenge_id = app.tokens.sign(gate::Purpose::Challenge, &claims, now_s).ok_or_else(Problem::internal)?;
+    let people = &app.domain.people;
+    let has_app = people.has_app(person.id).await.map_err(|error| app.broken(error))?;
+    let mut passkeys = people.passkeys(person.id).await.map_err(|error| app.broken(error))?;
+    passkeys.retain(|passkey| !passkey.suspended);
+    let passkey = match passkeys.is_empty() {
+        true => None,
+        false => {
+            let begun = app.passkeys.begin(&credentials(&passkeys)).map_err(|_| Problem::internal())?;
+            Some(ceremony::begin(app, Purpose::SecondFactor(claims.session), begun)?)
+        }
+    };
+    let offered = [("passkey", passkey.is_some()), ("totp", has_app), ("recovery", true)];
+    let methods = offered.into_iter().filter_map(|(method, is_there)| is_there.then_some(method)).collect();
+    let expires_in_seconds = CHALLENGE_SECONDS;
+    Ok(json(StatusCode::OK, &MfaChallenge { mfa_required: true, challenge_id, methods, passkey, expires_in_seconds }))
 }
 
 /// All that was asked for was right.
-async fn enter(app: &Shared, visit: &Visit, person: &Person, factors: u8) -> Reply {
+pub(super) async fn enter(app: &Shared, visit: &Visit, person: &Person, factors: u8) -> Reply {
     let act =
         Act::new(EventType::Login, "auth.login", person.id).actor(person.id).details(json!({ "factors": factors }));
     trail::change(app, visit, act).await?;
@@ -161,7 +192,7 @@ async fn enter(app: &Shared, visit: &Visit, person: &Person, factors: u8) -> Rep
 }
 
 /// Every try counts, so that many names do not help a guesser.
-fn charge_address(app: &Shared, visit: &Visit) -> Reply<()> {
+pub(crate) fn charge_address(app: &Shared, visit: &Visit) -> Reply<()> {
     let charge = app.charge(Payer::LoginAddress(neighbourhood(visit.address)), app.config.rate.login);
     let Some(mut refusal) = charge.refusal() else { return Ok(()) };
     app.meters.rate_limited(charge.name());

@@ -1,7 +1,11 @@
 //! Who one is: log-in in one or two steps, what is shown again for sensitive acts, and the way out.
+mod ceremony;
 mod factor;
 mod guard;
+mod jwks;
 mod login;
+mod passkey_login;
+mod passkeys;
 mod password;
 mod sessions;
 mod step_up;
@@ -9,7 +13,7 @@ mod token;
 
 use axum::response::Response;
 use hotline_domain::people::Person;
-use hotline_domain::policy::Permissions;
+use hotline_domain::policy::{Minute, Permissions};
 use hotline_domain::sessions::Session;
 use http::header::SET_COOKIE;
 use http::{HeaderValue, StatusCode};
@@ -24,7 +28,10 @@ use crate::problem::{Problem, Reply};
 
 // With the descriptions that are made beside each.
 pub(crate) use factor::*;
+pub(crate) use jwks::*;
 pub(crate) use login::*;
+pub(crate) use passkey_login::*;
+pub(crate) use passkeys::*;
 pub(crate) use password::*;
 pub(crate) use sessions::*;
 pub(crate) use step_up::*;
@@ -60,7 +67,10 @@ pub(crate) struct User {
 fn logged_in(app: &Shared, person: &Person, session: &Session) -> Reply {
     let mfa = app.config.people.mfa;
     let owes = Owed::of(session.lacks_factor, session.must_change_password, mfa);
-    let permissions = if owes.is_some() { Permissions::NONE } else { session.permissions };
+    let permissions = match owes {
+        Some(_) => Permissions::NONE,
+        None => app.domain.access.permissions(session.standing, Minute::of_ms(app.now_ms())),
+    };
     let body = LoggedIn {
         token: sign(app, session)?,
         user: User {

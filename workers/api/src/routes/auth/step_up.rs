@@ -9,21 +9,38 @@ use serde_json::json;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{CODE_BYTES_MAX, PASSWORD_BYTES_MAX, guard};
+use super::ceremony::{self, PasskeyAnswer, PasskeyOptions, Purpose};
+use super::{CODE_BYTES_MAX, PASSWORD_BYTES_MAX, credentials, guard};
 use crate::app::{App, Shared};
 use crate::gate::Caller;
 use crate::json::Json;
 use crate::problem::{Problem, Reply};
-use crate::routes::ProblemBody;
+use crate::routes::{ProblemBody, json};
 use crate::trail::{self, Act};
 
-/// One of the two: the code from who has a second factor, the password from who has none.
+/// One of them: a code or a passkey from who has a second factor, the password from who has none.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Proof {
     /// Of the authenticator app, or a recovery code.
     code: Option<String>,
     password: Option<String>,
+    /// To the options of `POST /api/v1/auth/step-up/options`.
+    passkey: Option<PasskeyAnswer>,
+}
+
+/// What a browser is to ask the caller's devices for a step-up.
+#[utoipa::path(post, path = "/api/v1/auth/step-up/options", tag = "auth",
+    responses((status = 200, body = PasskeyOptions), (status = 401, body = ProblemBody), (status = 404, body = ProblemBody)))]
+pub(crate) async fn step_up_options(State(app): State<Shared>, caller: Caller) -> Reply {
+    let own = app.domain.people.passkeys(caller.principal.user).await;
+    let mut own = own.map_err(|error| app.broken(error))?;
+    own.retain(|passkey| !passkey.suspended);
+    if own.is_empty() {
+        return Err(Problem::not_found());
+    }
+    let begun = app.passkeys.begin(&credentials(&own)).map_err(|_| Problem::internal())?;
+    Ok(json(StatusCode::OK, &ceremony::begin(&app, Purpose::StepUp(caller.principal.session), begun)?))
 }
 
 /// Shows a factor again; opens sensitive acts in this session for `people.step_up_seconds`.
@@ -32,7 +49,7 @@ pub(crate) struct Proof {
 pub(crate) async fn step_up(
     State(app): State<Shared>,
     caller: Caller,
-    Json { value: Proof { code, password }, .. }: Json<Proof>,
+    Json { value: Proof { code, password, passkey }, .. }: Json<Proof>,
 ) -> Reply {
     let (code, password) = (code.map(Zeroizing::new), password.map(Zeroizing::new));
     let session = caller.principal.session;
@@ -41,11 +58,20 @@ pub(crate) async fn step_up(
         return Err(Problem::forbidden().detail("A machine's token shows no factor."));
     }
     let person = guard::person(&app, &caller).await?;
-    let (is_right, factors) = match (person.has_factor, &code, &password) {
-        (true, Some(code), None) if code.len() <= CODE_BYTES_MAX => {
+    let mut details = json!({});
+    let (is_right, factors) = match (person.has_factor, &code, &password, &passkey) {
+        (true, None, None, Some(passkey)) => {
+            let ceremony = passkey.ceremony(&app, Purpose::StepUp(session))?;
+            let shown = passkey.shown(&app, &caller.visit, ceremony, Some(person.id)).await?;
+            if let Err(not_shown) = &shown {
+                details = not_shown.details();
+            }
+            (shown.is_ok(), 2)
+        }
+        (true, Some(code), None, None) if code.len() <= CODE_BYTES_MAX => {
             (guard::take_code(&app, &caller.visit, &person, code).await?, 2)
         }
-        (false, None, Some(password)) if password.len() <= PASSWORD_BYTES_MAX => {
+        (false, None, Some(password), None) if password.len() <= PASSWORD_BYTES_MAX => {
             let attempt = guard::attempt(&app, &caller.visit, &person.name);
             guard::may_try(&app, attempt, false).await?;
             let rest = app.admission.rest(caller.visit.ticket);
@@ -57,14 +83,16 @@ pub(crate) async fn step_up(
             }
             (is_right, 1)
         }
-        (true, ..) => return Err(Problem::invalid("/code", "is needed, and nothing else")),
+        (true, ..) => return Err(Problem::invalid("/code", "is needed, or /passkey, and nothing else")),
         (false, ..) => return Err(Problem::invalid("/password", "is needed, and nothing else")),
     };
     if !is_right {
-        return guard::denied(&app, &caller.visit, "auth.step-up", json!({})).await;
+        return guard::denied(&app, &caller.visit, "auth.step-up", details).await;
     }
     trail::change(&app, &caller.visit, Act::new(EventType::Login, "auth.step-up", session)).await?;
     app.domain.sessions.prove(session, factors).await.map_err(|error| app.broken(error))?;
+    // How many factors a session has shown counts in decisions.
+    app.session_from_store(session).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

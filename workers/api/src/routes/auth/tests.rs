@@ -75,7 +75,7 @@ async fn a_second_factor_is_asked_for_and_every_code_works_once() {
     fixture.post("/api/v1/auth/login", &at_once).await.expect(200);
     fixture.post("/api/v1/auth/login", &at_once).await.expect(401);
     let state = admin.get("/api/v1/auth/mfa").await.expect(200).json();
-    assert_eq!(state, json!({ "totp": true, "recoveryCodesLeft": 7, "required": false }));
+    assert_eq!(state, json!({ "totp": true, "passkeys": 0, "recoveryCodesLeft": 7, "required": false }));
     let actions = fixture.actions();
     for action in ["auth.mfa.enrol", "auth.mfa.confirm", "auth.login.password", "auth.login.code"] {
         assert!(actions.iter().any(|recorded| recorded == action), "{action} in {actions:?}");
@@ -149,6 +149,10 @@ async fn who_must_have_a_second_factor_can_only_set_one_up() {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             if route.sets_in_order() || fixture.ask(json_request(method, &path), "").await.status != 401 {
                 continue; // in order, or open to strangers
+            }
+            if route.is_for_callers() {
+                fixture.ask(admin.request(method, &path), "").await.expect(401);
+                continue; // they are not of the staff
             }
             let answer = fixture.ask(admin.request(method, &path), "").await.expect(403);
             assert_eq!(answer.json()["code"], "mfa-enrolment-required", "{method} {path}");
@@ -380,4 +384,46 @@ async fn what_makes_no_sense_is_named_and_opens_nothing() {
     assert_eq!(state["totp"], false);
     admin.delete("/api/v1/auth/mfa/totp").await.expect(404);
     admin.post("/api/v1/auth/mfa/recovery-codes", &json!({})).await.expect(404);
+}
+
+#[tokio::test]
+async fn answers_to_no_challenge_of_ours_are_refused_and_cost_what_a_log_in_costs() {
+    let fixture = Fixture::start(|config| config.rate.login.requests = 6).await;
+    let admin = fixture.lawyer().await; // one of the six, from the same address
+    let begin = async || fixture.post("/api/v1/auth/login/passkey/options", &json!({})).await.expect(200).json();
+    let options = begin().await;
+    let id = options["ceremonyId"].as_str().unwrap();
+    assert_ne!(begin().await["ceremonyId"], id);
+    assert_eq!(options["publicKey"]["allowCredentials"], json!([]), "nobody is asked for, so nobody is named");
+    let (name, sealed) = id.split_once('.').unwrap();
+    let enter = async |ceremony: &str, credential: Value| {
+        let body = json!({ "ceremonyId": ceremony, "credential": credential });
+        fixture.post("/api/v1/auth/login/passkey", &body).await
+    };
+    let registration = admin.post("/api/v1/auth/passkeys/options", &json!({})).await.expect(200).json();
+    let others = registration["ceremonyId"].as_str().unwrap();
+    let swapped = format!("{}.{sealed}", others.split_once('.').unwrap().0);
+    for ceremony in ["", &*swapped, others, &format!("{name}.{}", &sealed[1..])] {
+        assert_eq!(enter(ceremony, json!({})).await.expect(401).json()["code"], "challenge-over", "{ceremony}");
+    }
+    assert_eq!(enter(id, json!({})).await.expect(401).json()["code"], "invalid-credentials");
+    assert_eq!(enter(id, json!({})).await.expect(429).json()["code"], "rate-limited");
+
+    // Without a passkey there is none to show; a name is needed, and one way at a time.
+    admin.post("/api/v1/auth/step-up/options", &json!({})).await.expect(404);
+    let own = admin.get("/api/v1/auth/passkeys").await.expect(200).json();
+    assert_eq!(own, json!({ "passkeys": [] }));
+    for (name, pointer) in [("", "/name"), ("x", "/name"), ("a\u{202e}b", "/name")] {
+        let body = json!({ "name": name, "passkey": { "ceremonyId": others, "credential": {} } });
+        assert_eq!(admin.post("/api/v1/auth/passkeys", &body).await.expect(400).json()["pointer"], pointer);
+    }
+    let body = json!({ "name": "key", "passkey": { "ceremonyId": id, "credential": {} } });
+    admin.post("/api/v1/auth/passkeys", &body).await.expect(401); // made for a log-in
+    let body = json!({ "name": "key", "passkey": { "ceremonyId": others, "credential": {} } });
+    admin.post("/api/v1/auth/passkeys", &body).await.expect(400);
+    let shown = json!({ "ceremonyId": id, "credential": {} });
+    admin.post("/api/v1/auth/step-up", &json!({ "password": PASSWORD, "passkey": shown })).await.expect(400);
+    for id in ["x", "0197b6a0-0000-7000-8000-000000000000"] {
+        admin.delete(&format!("/api/v1/auth/passkeys/{id}")).await.expect(404);
+    }
 }

@@ -10,7 +10,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use hotline::audit::{EventType, Severity};
 use hotline_domain::people::{Person, Reset, StaffChange};
-use hotline_domain::policy::{Permissions, Role};
+use hotline_domain::policy::{Clearance, Permissions, Role};
 use hotline_domain::store::Changed;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,8 @@ pub(crate) struct Account {
     id: Uuid,
     username: String,
     roles: Vec<&'static str>,
+    /// Of their own; none: as their roles are.
+    clearance: Option<&'static str>,
     disabled: bool,
     /// Has a second factor.
     mfa: bool,
@@ -76,6 +78,8 @@ pub(crate) struct Invited {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AccountChange {
     roles: Option<Vec<String>>,
+    /// A classification, or `BY_ROLE`.
+    clearance: Option<String>,
     disabled: Option<bool>,
 }
 
@@ -160,10 +164,13 @@ pub(crate) async fn change(
         Some(roles) => Some(check_roles(roles).map_err(|reason| Problem::invalid("/roles", reason))?),
         None => None,
     };
-    let details = json!({ "roles": roles.as_deref().map(names), "disabled": change.disabled });
+    let clearance = change.clearance.as_deref().map(check_clearance).transpose();
+    let clearance = clearance.map_err(|reason| Problem::invalid("/clearance", reason))?;
+    let details =
+        json!({ "roles": roles.as_deref().map(names), "clearance": change.clearance, "disabled": change.disabled });
     let act = || user_act("user.change", id).details(details.clone());
     trail::change(&app, &caller.visit, act()).await?;
-    let to = StaffChange { roles: roles.as_deref(), disabled: change.disabled };
+    let to = StaffChange { roles: roles.as_deref(), clearance, disabled: change.disabled };
     let changed = app.domain.people.change(id, to).await.map_err(|error| app.broken(error))?;
     if let Err(problem) = app.carry_through(changed).await {
         trail::not_done(&app, &caller.visit, act());
@@ -235,6 +242,7 @@ fn account(person: Person) -> Account {
     Account {
         id: person.id,
         roles: names(&person.roles),
+        clearance: person.clearance.map(Clearance::name),
         disabled: person.disabled,
         mfa: person.has_factor,
         must_change_password: person.must_change_password,
@@ -252,7 +260,7 @@ fn names(roles: &[Role]) -> Vec<&'static str> {
 }
 
 /// One line of visible text, so that it is the same wherever it is shown.
-fn check_name(name: &str) -> Result<&str, &'static str> {
+pub(super) fn check_name(name: &str) -> Result<&str, &'static str> {
     let name = name.trim();
     match name.chars().count() {
         0 => Err("is empty"),
@@ -266,6 +274,14 @@ fn check_name(name: &str) -> Result<&str, &'static str> {
 fn is_unseen(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// `BY_ROLE` gives back what somebody had of their own.
+fn check_clearance(name: &str) -> Result<Option<Clearance>, &'static str> {
+    match name {
+        "BY_ROLE" => Ok(None),
+        _ => Clearance::parse(name).map(Some).ok_or("is a classification such as RESTRICTED, or BY_ROLE"),
+    }
 }
 
 fn check_roles(roles: &[String]) -> Result<Vec<Role>, &'static str> {

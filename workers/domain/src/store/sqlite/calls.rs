@@ -3,10 +3,10 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::{Id, Sqlite, cases, jobs, once};
+use super::{Id, Sqlite, cases, jobs, once, subjects};
 use crate::store::{
     CallFailure, CallProgress, CallRow, CallState, Calls, CaseRow, Finished, Inserted, JobRow, Lease, OnceRow,
-    StoreError,
+    StoreError, SubjectRow,
 };
 
 #[async_trait]
@@ -14,6 +14,7 @@ impl Calls for Sqlite {
     async fn insert_call(
         &self,
         call: CallRow,
+        subject: Option<SubjectRow>,
         job: JobRow,
         once: Option<OnceRow>,
         jobs_max: u32,
@@ -29,6 +30,7 @@ impl Calls for Sqlite {
                 if waiting >= jobs_max {
                     return Ok(Inserted::QueueFull);
                 }
+                subjects::insert(db, subject.as_ref())?;
                 insert(db, &call)?;
                 jobs::insert(db, &job)?;
                 once::keep(db, once.as_ref(), call.id)?;
@@ -40,7 +42,9 @@ impl Calls for Sqlite {
     async fn call(&self, id: Uuid) -> Result<Option<CallRow>, StoreError> {
         let sql = "SELECT calls.id, calls.state, progress_percent, error, calls.created_by, calls.created_at_ms,
                 calls.updated_at_ms, jurisdiction, container, audio_bytes, audio_sha256, caller_sealed,
-                transcript_sealed, analysis_sealed, recommendations_sealed, \"case\", cases.number, cases.classification
+                transcript_sealed, analysis_sealed, recommendations_sealed, \"case\", cases.number, cases.classification,
+                calls.subject, calls.erased_at_ms,
+                (SELECT call_key_sealed FROM subject_keys WHERE subject_keys.id = calls.subject)
              FROM calls LEFT JOIN cases ON cases.id = calls.\"case\" WHERE calls.id = ?1";
         self.readers.read(move |db| Ok(db.prepare_cached(sql)?.query_row([id.as_bytes()], call_at).optional()?)).await
     }
@@ -48,7 +52,7 @@ impl Calls for Sqlite {
     async fn calls_among(&self, ids: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError> {
         self.readers
             .read(move |db| {
-                let mut exists = db.prepare_cached("SELECT 1 FROM calls WHERE id = ?1")?;
+                let mut exists = db.prepare_cached("SELECT 1 FROM calls WHERE id = ?1 AND erased_at_ms IS NULL")?;
                 let mut found = Vec::with_capacity(ids.len());
                 for id in ids {
                     if exists.exists([id.as_bytes()])? {
@@ -119,7 +123,11 @@ fn move_on(db: &Connection, id: Uuid, from: &[CallState], to: CallProgress) -> R
 }
 
 fn insert(db: &Connection, call: &CallRow) -> Result<(), StoreError> {
-    let sql = "INSERT INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+    subjects::must_live(db, call.subject)?;
+    let sql = "INSERT INTO calls (id, state, progress_percent, error, created_by, created_at_ms, updated_at_ms,
+             jurisdiction, container, audio_bytes, audio_sha256, caller_sealed, transcript_sealed, analysis_sealed,
+             recommendations_sealed, \"case\", subject)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
     db.prepare_cached(sql)?.execute(params![
         call.id.as_bytes(),
         call.state.name(),
@@ -137,6 +145,7 @@ fn insert(db: &Connection, call: &CallRow) -> Result<(), StoreError> {
         call.analysis_sealed,
         call.recommendations_sealed,
         call.case.as_ref().map(Uuid::as_bytes),
+        call.subject.as_bytes(),
     ])?;
     Ok(())
 }
@@ -163,5 +172,8 @@ fn call_at(row: &Row<'_>) -> rusqlite::Result<CallRow> {
         case: row.get::<_, Option<Id>>(15)?.map(|id| id.0),
         case_number: row.get(16)?,
         case_classification: row.get(17)?,
+        subject: row.get::<_, Id>(18)?.0,
+        erased_at_ms: row.get(19)?,
+        subject_key: row.get(20)?,
     })
 }

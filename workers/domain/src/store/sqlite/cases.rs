@@ -4,20 +4,37 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
 use uuid::Uuid;
 
-use super::{Id, Sqlite, once};
-use crate::store::{CaseFilter, CaseKey, CasePosition, CaseRow, Cases, Inserted, OnceRow, StoreError, Updated};
+use super::{Id, Sqlite, guards, once, subjects};
+use crate::store::{
+    CaseFilter, CaseKey, CasePosition, CaseRow, Cases, Inserted, OnceRow, StoreError, SubjectRow, Updated,
+};
 
 /// The columns of a case, in the order of `case_at` and `values_of`.
 macro_rules! case_columns {
     () => {
         "id, number, version, state, urgency, issues, classification, assigned_to, created_by, call,
-         created_at_ms, updated_at_ms, updated_by, document_sealed"
+         created_at_ms, updated_at_ms, updated_by, document_sealed, subject, erased_at_ms,
+         (SELECT case_key_sealed FROM subject_keys WHERE subject_keys.id = subject)"
+    };
+}
+
+/// What is kept of a case, in the order of `with_values`.
+macro_rules! case_values {
+    () => {
+        "(id, number, version, state, urgency, issues, classification, assigned_to, created_by, call,
+          created_at_ms, updated_at_ms, updated_by, document_sealed, subject)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
     };
 }
 
 #[async_trait]
 impl Cases for Sqlite {
-    async fn insert_case(&self, case: CaseRow, once: Option<OnceRow>) -> Result<Inserted, StoreError> {
+    async fn insert_case(
+        &self,
+        case: CaseRow,
+        subject: Option<SubjectRow>,
+        once: Option<OnceRow>,
+    ) -> Result<Inserted, StoreError> {
         self.writer
             .write(move |db| {
                 if let Some(earlier) = once::earlier(db, once.as_ref())? {
@@ -26,6 +43,7 @@ impl Cases for Sqlite {
                 if !insert(db, &case)? {
                     return Ok(Inserted::NumberTaken);
                 }
+                subjects::insert(db, subject.as_ref())?;
                 once::keep(db, once.as_ref(), case.id)?;
                 Ok(Inserted::Done)
             })
@@ -35,7 +53,7 @@ impl Cases for Sqlite {
     async fn case(&self, key: CaseKey) -> Result<Option<CaseRow>, StoreError> {
         self.readers
             .read(move |db| {
-                let row = match key {
+                let found = match key {
                     CaseKey::Id(id) => {
                         let sql = concat!("SELECT ", case_columns!(), " FROM cases WHERE id = ?1");
                         db.prepare_cached(sql)?.query_row([id.as_bytes()], case_at)
@@ -45,7 +63,9 @@ impl Cases for Sqlite {
                         db.prepare_cached(sql)?.query_row([number], case_at)
                     }
                 };
-                Ok(row.optional()?)
+                let Some(mut row) = found.optional()? else { return Ok(None) };
+                row.guards = guards::standing(db, row.id)?;
+                Ok(Some(row))
             })
             .await
     }
@@ -70,7 +90,11 @@ impl Cases for Sqlite {
                 let (sql, values) = query(&filter, after, limit);
                 let mut statement = db.prepare_cached(&sql)?;
                 let rows = statement.query_map(params_from_iter(values), case_at)?;
-                Ok(rows.collect::<Result<_, _>>()?)
+                let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
+                for row in &mut rows {
+                    row.guards = guards::standing(db, row.id)?;
+                }
+                Ok(rows)
             })
             .await
     }
@@ -88,9 +112,10 @@ impl Cases for Sqlite {
                     }
                     Some(_) => {}
                 }
+                subjects::must_live(db, case.subject)?;
                 let sql = "UPDATE cases SET version = ?3, state = ?4, urgency = ?5, issues = ?6, classification = ?7,
                      assigned_to = ?8, created_by = ?9, call = ?10, created_at_ms = ?11, updated_at_ms = ?12,
-                     updated_by = ?13, document_sealed = ?14 WHERE id = ?1 AND number = ?2";
+                     updated_by = ?13, document_sealed = ?14, subject = ?15 WHERE id = ?1 AND number = ?2";
                 with_values(&case, |values| db.prepare_cached(sql)?.execute(values))?;
                 insert_version(db, &case)?;
                 Ok(Updated::Done)
@@ -101,8 +126,8 @@ impl Cases for Sqlite {
 
 /// A new case and its first version; false if the number is taken.
 pub(super) fn insert(db: &Connection, case: &CaseRow) -> Result<bool, StoreError> {
-    let sql = "INSERT INTO cases VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
-         ON CONFLICT (number) DO NOTHING";
+    subjects::must_live(db, case.subject)?;
+    let sql = concat!("INSERT INTO cases ", case_values!(), " ON CONFLICT (number) DO NOTHING");
     let inserted = with_values(case, |values| db.prepare_cached(sql)?.execute(values))?;
     if inserted == 1 {
         insert_version(db, case)?;
@@ -111,7 +136,7 @@ pub(super) fn insert(db: &Connection, case: &CaseRow) -> Result<bool, StoreError
 }
 
 fn insert_version(db: &Connection, case: &CaseRow) -> Result<(), StoreError> {
-    let sql = "INSERT INTO case_versions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    let sql = concat!("INSERT INTO case_versions ", case_values!());
     with_values(case, |values| db.prepare_cached(sql)?.execute(values))?;
     Ok(())
 }
@@ -132,6 +157,7 @@ fn with_values<T>(case: &CaseRow, run: impl FnOnce(&[&dyn ToSql]) -> rusqlite::R
         case.updated_at_ms,
         case.updated_by.as_ref().map(Uuid::as_bytes),
         case.document_sealed,
+        case.subject.as_bytes(),
     ])?)
 }
 
@@ -152,6 +178,10 @@ fn case_at(row: &Row<'_>) -> rusqlite::Result<CaseRow> {
         updated_at_ms: row.get(11)?,
         updated_by: optional(12)?,
         document_sealed: row.get(13)?,
+        guards: Vec::new(),
+        subject: row.get::<_, Id>(14)?.0,
+        erased_at_ms: row.get(15)?,
+        subject_key: row.get(16)?,
     })
 }
 
@@ -172,12 +202,6 @@ fn query(filter: &CaseFilter, after: Option<CasePosition>, limit: u32) -> (Strin
     add("created_at_ms >= ?", filter.from_ms.map(Value::Integer));
     add("created_at_ms < ?", filter.to_ms.map(Value::Integer));
     add("updated_at_ms >= ?", filter.changed_from_ms.map(Value::Integer));
-    let mut allowed = Vec::new();
-    for classification in &filter.classifications {
-        values.push(Value::Text(classification.clone()));
-        allowed.push(format!("?{}", values.len()));
-    }
-    conditions.push(format!("classification IN ({})", allowed.join(", ")));
     if let Some(after) = after {
         values.push(Value::Integer(after.created_at_ms));
         values.push(Value::Blob(after.id.as_bytes().to_vec()));
@@ -188,7 +212,7 @@ fn query(filter: &CaseFilter, after: Option<CasePosition>, limit: u32) -> (Strin
     let sql = format!(
         "SELECT {} FROM cases WHERE {} ORDER BY {} LIMIT ?{}",
         case_columns!(),
-        conditions.join(" AND "),
+        if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") },
         if filter.changed_from_ms.is_some() { "updated_at_ms" } else { "created_at_ms DESC, id DESC" },
         values.len()
     );

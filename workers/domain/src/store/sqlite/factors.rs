@@ -91,7 +91,7 @@ impl Factors for Sqlite {
     }
 }
 
-fn put_codes(db: &Connection, user: Uuid, digests: &[[u8; 32]]) -> Result<(), StoreError> {
+pub(super) fn put_codes(db: &Connection, user: Uuid, digests: &[[u8; 32]]) -> Result<(), StoreError> {
     db.prepare_cached("DELETE FROM recovery_codes WHERE user = ?1")?.execute([user.as_bytes()])?;
     let mut insert = db.prepare_cached("INSERT INTO recovery_codes VALUES (?1, ?2)")?;
     for digest in digests {

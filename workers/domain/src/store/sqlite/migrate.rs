@@ -47,4 +47,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("first", include_str!("migrations/0001-first.sql")),
     ("changes", include_str!("migrations/0002-changes.sql")),
     ("people", include_str!("migrations/0003-people.sql")),
+    ("guards", include_str!("migrations/0004-guards.sql")),
+    ("passkeys", include_str!("migrations/0005-passkeys.sql")),
+    ("subject-keys", include_str!("migrations/0006-subject-keys.sql")),
 ];

@@ -2,13 +2,16 @@
 mod calls;
 mod cases;
 mod factors;
+mod guards;
 mod jobs;
 mod migrate;
 mod once;
+mod passkeys;
 mod people;
 mod readers;
 mod sealed;
 mod sessions;
+mod subjects;
 #[cfg(test)]
 mod tests;
 mod tries;
@@ -21,6 +24,7 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::StoreError;
+use crate::subjects::ErasedList;
 use hotline::config;
 use readers::Readers;
 use writer::Writer;
@@ -35,6 +39,16 @@ pub struct Sqlite {
 impl Sqlite {
     /// Opens the file, makes it if it is missing, and brings it to the newest schema. Blocks.
     pub fn open(file: &Path, settings: &config::Store) -> Result<Self, StoreError> {
+        Self::open_without(file, settings, None)
+    }
+
+    /// As `open`, without those who are on the list: a database may be older than its erasures. And the list has those
+    /// who are erased in the database.
+    pub fn open_without(
+        file: &Path,
+        settings: &config::Store,
+        erased: Option<&ErasedList>,
+    ) -> Result<Self, StoreError> {
         let lock = writer::lock_beside(file)?;
         let (connection, readers) = {
             // Switching a new file to WAL does not wait for others as everything later does.
@@ -42,6 +56,9 @@ impl Sqlite {
             make_for_us_alone(file)?;
             let connection = connect(file, false)?;
             migrate::to_newest(&connection)?;
+            if let Some(erased) = erased {
+                subjects::agree(&connection, erased)?;
+            }
             let readers = (0..settings.readers).map(|_| connect(file, true)).collect::<Result<Vec<_>, _>>()?;
             (connection, readers)
         };

@@ -6,15 +6,17 @@ use uuid::Uuid;
 use super::sessions::{revoke_sessions_of, sessions_of};
 use super::{Id, Sqlite};
 use crate::policy::Role;
-use crate::store::{Changed, People, StoreError, UserChange, UserRow};
+use crate::store::{Changed, Dropped, People, StoreError, UserChange, UserRow};
 
-/// The columns of a user, in the order of `user_at`.
+/// The columns of a user, in the order of `user_at`. Who only has a passkey that was suspended is still asked for a
+/// second factor: a copy of a passkey must not be what opens the account to the password alone.
 macro_rules! user_columns {
     () => {
         "users.id, users.name_index, users.name_sealed, users.roles, users.password_hash,
          users.must_change_password, users.epoch, users.created_at_ms, users.disabled_at_ms,
-         users.password_at_ms, users.password_stands_alone,
-         EXISTS (SELECT 1 FROM totp WHERE totp.user = users.id AND totp.confirmed_at_ms IS NOT NULL)"
+         users.password_at_ms, users.password_stands_alone, users.clearance,
+         (EXISTS (SELECT 1 FROM totp WHERE totp.user = users.id AND totp.confirmed_at_ms IS NOT NULL)
+          OR EXISTS (SELECT 1 FROM passkeys WHERE passkeys.user = users.id))"
     };
 }
 pub(super) use user_columns;
@@ -77,7 +79,8 @@ pub(super) fn user_at(row: &Row<'_>, first: usize) -> rusqlite::Result<UserRow> 
         disabled_at_ms: row.get(first + 8)?,
         password_at_ms: row.get(first + 9)?,
         password_stands_alone: row.get(first + 10)?,
-        has_factor: row.get(first + 11)?,
+        clearance: row.get(first + 11)?,
+        has_factor: row.get(first + 12)?,
     })
 }
 
@@ -87,8 +90,8 @@ fn any_user(db: &Connection) -> Result<bool, StoreError> {
 
 fn insert(db: &Connection, user: &UserRow) -> Result<bool, StoreError> {
     let sql = "INSERT INTO users (id, name_index, name_sealed, roles, password_hash, must_change_password, epoch,
-             created_at_ms, password_at_ms, password_stands_alone)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (name_index) DO NOTHING";
+             created_at_ms, password_at_ms, password_stands_alone, clearance)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (name_index) DO NOTHING";
     let inserted = db.prepare_cached(sql)?.execute(params![
         user.id.as_bytes(),
         user.name_index,
@@ -100,6 +103,7 @@ fn insert(db: &Connection, user: &UserRow) -> Result<bool, StoreError> {
         user.created_at_ms,
         user.password_at_ms,
         user.password_stands_alone,
+        user.clearance,
     ])?;
     Ok(inserted == 1)
 }
@@ -122,10 +126,12 @@ fn change(db: &Connection, id: Uuid, change: &UserChange) -> Result<Changed, Sto
     }
     let password = change.password.as_ref();
     let stands_alone = password.map_or(user.password_stands_alone, |new| new.stands_alone);
+    drop_factors(db, id, change.drop)?;
+    let has_lost_all = change.drop != Dropped::Nothing && !has_factor(db, id)?;
     let must_change =
-        password.map_or(user.must_change_password, |new| new.must_change) || (change.drop_factor && !stands_alone);
+        password.map_or(user.must_change_password, |new| new.must_change) || (has_lost_all && !stands_alone);
     let update = "UPDATE users SET roles = ?2, disabled_at_ms = ?3, password_hash = ?4, must_change_password = ?5,
-             password_stands_alone = ?6, password_at_ms = ?7, epoch = epoch + 1 WHERE id = ?1";
+             password_stands_alone = ?6, password_at_ms = ?7, clearance = ?8, epoch = epoch + 1 WHERE id = ?1";
     db.prepare_cached(update)?.execute(params![
         id.as_bytes(),
         roles,
@@ -134,9 +140,9 @@ fn change(db: &Connection, id: Uuid, change: &UserChange) -> Result<Changed, Sto
         must_change,
         stands_alone,
         password.map_or(user.password_at_ms, |_| change.at_ms),
+        change.clearance.as_ref().unwrap_or(&user.clearance),
     ])?;
-    if change.drop_factor {
-        db.prepare_cached("DELETE FROM totp WHERE user = ?1")?.execute([id.as_bytes()])?;
+    if has_lost_all {
         db.prepare_cached("DELETE FROM recovery_codes WHERE user = ?1")?.execute([id.as_bytes()])?;
     }
     let ended = match change.end_sessions {
@@ -145,6 +151,26 @@ fn change(db: &Connection, id: Uuid, change: &UserChange) -> Result<Changed, Sto
     };
     let living = sessions_of(db, id, change.at_ms)?.into_iter().map(|session| session.id).collect();
     Ok(Changed::Done { ended, living })
+}
+
+fn drop_factors(db: &Connection, user: Uuid, what: Dropped) -> Result<(), StoreError> {
+    if matches!(what, Dropped::App | Dropped::All) {
+        db.prepare_cached("DELETE FROM totp WHERE user = ?1")?.execute([user.as_bytes()])?;
+    }
+    match what {
+        Dropped::All => db.prepare_cached("DELETE FROM passkeys WHERE user = ?1")?.execute([user.as_bytes()])?,
+        Dropped::Passkey(id) => db
+            .prepare_cached("DELETE FROM passkeys WHERE user = ?1 AND id = ?2")?
+            .execute([user.as_bytes(), id.as_bytes()])?,
+        Dropped::App | Dropped::Nothing => 0,
+    };
+    Ok(())
+}
+
+pub(super) fn has_factor(db: &Connection, user: Uuid) -> Result<bool, StoreError> {
+    let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE id = ?1");
+    let user = db.prepare_cached(sql)?.query_row([user.as_bytes()], |row| user_at(row, 0)).optional()?;
+    Ok(user.is_some_and(|user| user.has_factor))
 }
 
 fn administers(roles: &str, disabled_at_ms: Option<i64>) -> bool {

@@ -9,7 +9,7 @@ use crate::store::{Head, SealedCell, SealedColumn, SealedColumns, StoreError};
 impl SealedColumns for Sqlite {
     async fn sealed_heads(&self, column: SealedColumn) -> Result<Vec<(Head, u64)>, StoreError> {
         let SealedColumn { table, column, .. } = column;
-        let sql = format!("SELECT substr({column}, 1, 4), count(*) FROM {table} WHERE {column} IS NOT NULL GROUP BY 1");
+        let sql = format!("SELECT substr({column}, 1, 4), count(*) FROM {table} WHERE length({column}) > 0 GROUP BY 1");
         self.readers
             .read(move |db| {
                 let mut statement = db.prepare(&sql)?;
@@ -27,10 +27,12 @@ impl SealedColumns for Sqlite {
         after: Option<SealedCell>,
         limit: u32,
     ) -> Result<Vec<SealedCell>, StoreError> {
-        let SealedColumn { table, id, column, version } = column;
+        let SealedColumn { table, id, column, version, subject } = column;
+        let subject = subject.unwrap_or("NULL");
+        // What was erased is NULL or empty.
         let sql = format!(
-            "SELECT {id}, {version}, {column} FROM {table}
-             WHERE ({id}, {version}) > (?1, ?2) AND {column} IS NOT NULL AND substr({column}, 1, 4) <> ?3
+            "SELECT {id}, {version}, {column}, {subject} FROM {table}
+             WHERE ({id}, {version}) > (?1, ?2) AND length({column}) > 0 AND substr({column}, 1, 4) <> ?3
              ORDER BY {id}, {version} LIMIT ?4"
         );
         let (id, version) = after.map_or((Vec::new(), 0), |cell| (cell.id.as_bytes().to_vec(), cell.version));
@@ -38,7 +40,8 @@ impl SealedColumns for Sqlite {
             .read(move |db| {
                 let mut statement = db.prepare_cached(&sql)?;
                 let cells = statement.query_map(params![id, version, head, limit], |row| {
-                    Ok(SealedCell { id: row.get::<_, Id>(0)?.0, version: row.get(1)?, sealed: row.get(2)? })
+                    let subject = row.get::<_, Option<Id>>(3)?.map(|subject| subject.0);
+                    Ok(SealedCell { id: row.get::<_, Id>(0)?.0, version: row.get(1)?, sealed: row.get(2)?, subject })
                 })?;
                 Ok(cells.collect::<Result<_, _>>()?)
             })
@@ -52,7 +55,7 @@ impl SealedColumns for Sqlite {
 
 /// Only what is still the value that was read: whoever has written since has sealed it with the newest key.
 fn exchange(db: &Connection, column: SealedColumn, was: &SealedCell, is: &[u8]) -> Result<u64, StoreError> {
-    let SealedColumn { table, id, column, version } = column;
+    let SealedColumn { table, id, column, version, .. } = column;
     let sql = format!("UPDATE {table} SET {column} = ?1 WHERE {id} = ?2 AND {version} = ?3 AND {column} = ?4");
     let changed = db.prepare_cached(&sql)?.execute(params![is, was.id.as_bytes(), was.version, was.sealed])?;
     Ok(changed as u64)

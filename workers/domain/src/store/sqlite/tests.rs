@@ -36,6 +36,10 @@ fn case(number: &str) -> CaseRow {
         updated_at_ms: 1,
         updated_by: None,
         document_sealed: vec![1, 2, 3],
+        guards: Vec::new(),
+        subject: Uuid::now_v7(),
+        erased_at_ms: None,
+        subject_key: None,
     }
 }
 
@@ -57,6 +61,9 @@ fn call() -> (CallRow, JobRow) {
         transcript_sealed: None,
         analysis_sealed: None,
         recommendations_sealed: None,
+        subject: Uuid::now_v7(),
+        erased_at_ms: None,
+        subject_key: None,
         case: None,
         case_number: None,
         case_classification: None,
@@ -70,7 +77,7 @@ fn once(scope: u8, digest: u8) -> OnceRow {
 }
 
 fn all(store: &Sqlite) -> Vec<CaseRow> {
-    let filter = CaseFilter { classifications: vec!["CONFIDENTIAL".to_owned()], ..CaseFilter::default() };
+    let filter = CaseFilter::default();
     block_on(store.cases(filter, None, 10_000)).unwrap()
 }
 
@@ -83,7 +90,7 @@ fn writers_of_several_processes_never_see_a_busy_database() {
             let store = open(&folder);
             scope.spawn(move || {
                 for n in 0..100 {
-                    let inserted = block_on(store.insert_case(case(&format!("{process}-{n}")), None));
+                    let inserted = block_on(store.insert_case(case(&format!("{process}-{n}")), None, None));
                     assert_eq!(inserted.unwrap(), Inserted::Done);
                 }
             });
@@ -103,7 +110,7 @@ fn writes_that_wait_together_share_a_transaction_and_fail_alone() {
                 let store = store.clone();
                 // Half of them want the same number.
                 let number = if n % 2 == 0 { "taken".to_owned() } else { n.to_string() };
-                scope.spawn(move || block_on(store.insert_case(case(&number), None)).unwrap())
+                scope.spawn(move || block_on(store.insert_case(case(&number), None, None)).unwrap())
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
@@ -120,7 +127,7 @@ fn a_request_sent_many_times_at_once_is_carried_out_once() {
             .map(|n| {
                 let store = open(&folder);
                 let row = case(&n.to_string());
-                scope.spawn(move || (row.id, block_on(store.insert_case(row, Some(once(1, 1)))).unwrap()))
+                scope.spawn(move || (row.id, block_on(store.insert_case(row, None, Some(once(1, 1)))).unwrap()))
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
@@ -131,7 +138,7 @@ fn a_request_sent_many_times_at_once_is_carried_out_once() {
         results.iter().all(|(_, done)| matches!(done, Inserted::Done) || *done == Inserted::Before { id: made[0] })
     );
     let store = open(&folder);
-    let other = block_on(store.insert_case(case("other"), Some(once(1, 2)))).unwrap();
+    let other = block_on(store.insert_case(case("other"), None, Some(once(1, 2)))).unwrap();
     assert_eq!(other, Inserted::OtherRequest);
 }
 
@@ -140,7 +147,7 @@ fn of_two_changes_of_one_version_the_second_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
     let mut row = case("1");
-    block_on(store.insert_case(row.clone(), None)).unwrap();
+    block_on(store.insert_case(row.clone(), None, None)).unwrap();
     row.version = 2;
     assert_eq!(block_on(store.update_case(row.clone())).unwrap(), Updated::Done);
     assert_eq!(block_on(store.update_case(row.clone())).unwrap(), Updated::Conflict { current_version: 2 });
@@ -154,7 +161,7 @@ fn a_call_is_finished_once_although_two_workers_held_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
     let (row, job) = call();
-    block_on(store.insert_call(row.clone(), job, None, 10)).unwrap();
+    block_on(store.insert_call(row.clone(), None, job, None, 10)).unwrap();
     let held = |owner: &str, now_ms| {
         let job = block_on(store.lease_job(owner.to_owned(), now_ms, 1_000)).unwrap();
         job.map(|job| Lease { job: job.id, owner: owner.to_owned(), attempt: job.attempts })
@@ -181,9 +188,9 @@ fn a_call_is_finished_once_although_two_workers_held_it() {
 fn a_taken_number_does_not_end_the_job() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
-    block_on(store.insert_case(case("1"), None)).unwrap();
+    block_on(store.insert_case(case("1"), None, None)).unwrap();
     let (row, job) = call();
-    block_on(store.insert_call(row.clone(), job, None, 10)).unwrap();
+    block_on(store.insert_call(row.clone(), None, job, None, 10)).unwrap();
     let job = block_on(store.lease_job("a".to_owned(), 0, 1_000)).unwrap().unwrap();
     let lease = Lease { job: job.id, owner: "a".to_owned(), attempt: job.attempts };
     let taken = block_on(store.finish_call(lease.clone(), row.clone(), case("1"))).unwrap();
@@ -198,7 +205,7 @@ fn a_full_queue_of_jobs_refuses_and_keeps_nothing() {
     let store = open(&folder);
     let put = || {
         let (row, job) = call();
-        (row.id, block_on(store.insert_call(row, job, None, 1)).unwrap())
+        (row.id, block_on(store.insert_call(row, None, job, None, 1)).unwrap())
     };
     assert_eq!(put().1, Inserted::Done);
     let (id, refused) = put();
@@ -211,7 +218,7 @@ fn a_failed_commit_is_told_to_everybody_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
     drop_table(&folder.path().join("hotline.db"));
-    let error = block_on(store.insert_case(case("1"), None)).unwrap_err();
+    let error = block_on(store.insert_case(case("1"), None, None)).unwrap_err();
     assert!(matches!(error, StoreError::Failed(_)));
 }
 
@@ -246,7 +253,7 @@ fn a_new_file_may_be_opened_by_all_at_once() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     for (n, store) in stores.iter().enumerate() {
-        assert_eq!(block_on(store.insert_case(case(&n.to_string()), None)).unwrap(), Inserted::Done);
+        assert_eq!(block_on(store.insert_case(case(&n.to_string()), None, None)).unwrap(), Inserted::Done);
     }
     assert_eq!(all(&stores[0]).len(), 8);
 }
@@ -264,7 +271,7 @@ fn a_write_or_read_that_panics_takes_nothing_along() {
         panicking(db)
     }));
     assert!(matches!(inserting_first, Err(StoreError::Failed(_))));
-    assert_eq!(block_on(store.insert_case(case("whole"), None)).unwrap(), Inserted::Done);
+    assert_eq!(block_on(store.insert_case(case("whole"), None, None)).unwrap(), Inserted::Done);
     assert_eq!(all(&store).len(), 1);
 }
 
@@ -273,11 +280,11 @@ fn an_old_key_counts_no_more_though_many_wait_to_be_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
     for scope in 0..40 {
-        block_on(store.insert_case(case(&scope.to_string()), Some(once(scope, 1)))).unwrap();
+        block_on(store.insert_case(case(&scope.to_string()), None, Some(once(scope, 1)))).unwrap();
     }
     for scope in (0..40).rev() {
         let later = OnceRow { at_ms: 5_000, forget_before_ms: 2_000, ..once(scope, 2) };
-        let inserted = block_on(store.insert_case(case(&format!("{scope} again")), Some(later)));
+        let inserted = block_on(store.insert_case(case(&format!("{scope} again")), None, Some(later)));
         assert_eq!(inserted.unwrap(), Inserted::Done, "{scope}");
     }
 }

@@ -55,7 +55,7 @@ fn writes_until_it_is_killed() {
             scope.spawn(move || {
                 for n in 0..100_000 {
                     let number = format!("{name}-{thread}-{n}");
-                    assert_eq!(block_on(store.insert_case(case(&number), None)).unwrap(), Inserted::Done);
+                    assert_eq!(block_on(store.insert_case(case(&number), None, None)).unwrap(), Inserted::Done);
                     let mut out = std::io::stdout().lock();
                     if writeln!(out, "{MARK}{number}").and_then(|()| out.flush()).is_err() {
                         return; // the reader is gone

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::super::migrate;
 use super::open;
-use crate::store::{Factors, People, SessionRow, Sessions, TotpRow, UserChange};
+use crate::store::{Dropped, Factors, People, SessionRow, Sessions, TotpRow, UserChange};
 use crate::testing::block_on;
 
 /// One user with a session, as the second schema had them.
@@ -39,7 +39,7 @@ fn people_and_sessions_of_an_earlier_schema_go_on() {
     assert!(moved.has_factor && moved.epoch == 4);
     let outdated = SessionRow { id: Uuid::new_v4(), ..row };
     assert!(!block_on(store.insert_session(outdated, 3)).unwrap(), "proven before the factor was there");
-    let change = UserChange { drop_factor: true, at_ms: 9, ..UserChange::default() };
+    let change = UserChange { drop: Dropped::App, at_ms: 9, ..UserChange::default() };
     block_on(store.change_user(user, change)).unwrap();
     assert_eq!(block_on(store.recovery_codes_left(user)).unwrap(), 0);
     assert!(!block_on(store.use_recovery_code(user, [1; 32])).unwrap());
