@@ -32,6 +32,7 @@ pub use follow::{FollowError, published_from, published_size};
 pub use keys::{AuditKeys, OpenError, Sealer};
 pub use publish::{PublishError, Publisher};
 pub use record::{Compliance, FORMAT, NO_HASH, Origin, Record};
+pub use retention::kept_until_ms;
 pub use segment::{LINE_BYTES_MAX, LOCK_FILE, LineError, Lines, Segment, segments};
 pub use standing::{Disposed, Disposition, Hold, Standing};
 pub use tail::{TailError, tail};

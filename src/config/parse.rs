@@ -24,6 +24,7 @@ pub(super) fn config(read: &mut Reader) -> Config {
         sessions: sessions(read),
         people: people(read),
         policy: policies(read, &paths.policy_dir),
+        cases: Cases { retention_years: read.number("cases.retention_years", 7, 1..=100) },
         passwords: passwords(read),
         audit: audit(read),
         alerts: alerts(read),

@@ -24,6 +24,7 @@ pub struct Config {
     pub sessions: Sessions,
     pub people: People,
     pub policy: Policy,
+    pub cases: Cases,
     pub passwords: Pool,
     pub audit: Audit,
     pub alerts: Alerts,
@@ -73,6 +74,13 @@ pub enum Environment {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     pub files: BTreeMap<String, String>,
+}
+
+/// How long what a case holds is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cases {
+    /// Calendar years after a case was archived, before it may be disposed of.
+    pub retention_years: u16,
 }
 
 /// Folders. Relative paths are taken from the working directory at start.

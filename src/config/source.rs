@@ -129,7 +129,7 @@ fn put(table: &mut Table, key: &str, value: Value) {
     }
 }
 
-pub(super) const SECTIONS: [&str; 18] = [
+pub(super) const SECTIONS: [&str; 19] = [
     "alerts",
     "server",
     "paths",
@@ -140,6 +140,7 @@ pub(super) const SECTIONS: [&str; 18] = [
     "rate",
     "sessions",
     "people",
+    "cases",
     "passwords",
     "audit",
     "keys",

@@ -11,8 +11,8 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// `HOTLINE_TEST_PATIENCE_MS`, 60 s unless told: long enough for a debug build on a busy machine.
+/// `HOTLINE_TEST_PATIENCE_MS`, 120 s unless told: long enough for a debug build on a busy machine.
 pub fn patience() -> Duration {
     let ms = std::env::var("HOTLINE_TEST_PATIENCE_MS").ok().and_then(|ms| ms.parse().ok());
-    Duration::from_millis(ms.unwrap_or(60_000))
+    Duration::from_millis(ms.unwrap_or(120_000))
 }

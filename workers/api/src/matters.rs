@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hotline_domain::calls::Call;
-use hotline_domain::cases::{self, Case, Sought};
+use hotline_domain::cases::{self, Case, Sight, Sought};
 use hotline_domain::policy::{Action, Actor, Decision, Matter, Minute, Permissions};
 use hotline_domain::store::StoreError;
 use parking_lot::Mutex;
@@ -51,6 +51,15 @@ impl App {
         Ok(matter.is_some_and(|matter| self.domain.access.allows(&self.actor_now(principal), action, &matter)))
     }
 
+    /// What the principal sees of the case, now; none if they may not read it.
+    pub(crate) async fn sight(&self, principal: &Principal, case: Uuid) -> Reply<Option<Sight>> {
+        if !self.may(principal, Action::CaseAccess, case).await? {
+            return Ok(None);
+        }
+        let matter = self.matter(case).await.map_err(|error| self.broken(error))?;
+        Ok(matter.map(|matter| self.domain.cases.sight(&self.actor_now(principal), &matter)))
+    }
+
     /// What decisions about a case are made of, as it is now.
     pub(crate) async fn matter(&self, case: Uuid) -> Result<Option<Arc<Matter>>, StoreError> {
         // Taken before the store is asked: what is written meanwhile makes what we keep stale, not wrong.
@@ -79,6 +88,9 @@ impl App {
         };
         if shows_content(action) {
             self.must_read(caller, Action::CaseAccess, &matter)?;
+        }
+        if action == Action::AiUse {
+            self.must_read(caller, Action::CaseIdentity, &matter)?;
         }
         Ok((case, matter))
     }

@@ -104,8 +104,8 @@ impl App {
         };
         let key = cases::generation_key(case_id);
         let generation = self.board.generation(key);
-        let (case, _) = self.case_for(caller, Action::CaseAccess, &case_id.to_string()).await?;
-        Ok((case, key, generation))
+        let (case, matter) = self.case_for(caller, Action::CaseAccess, &case_id.to_string()).await?;
+        Ok((self.domain.cases.shown(&caller.principal.actor(), case, &matter), key, generation))
     }
 
     /// A call this principal may see.

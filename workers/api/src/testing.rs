@@ -202,7 +202,18 @@ impl Fixture {
     }
 }
 
-impl Lawyer<'_> {
+impl<'a> Lawyer<'a> {
+    /// Somebody else with these roles, and their id.
+    pub(crate) async fn colleague(&self, roles: &[&str]) -> (String, Lawyer<'a>) {
+        let name = roles.join("-");
+        let invitation = serde_json::json!({ "username": name, "roles": roles });
+        let invited = self.post("/api/v1/users", &invitation).await.expect(201).json();
+        let given = invited["oneTimePassword"].as_str().unwrap();
+        let chosen = "umbrella kettle orchard";
+        let change = serde_json::json!({ "oldPassword": given, "newPassword": chosen });
+        self.fixture.log_in(&name, given).await.post("/api/v1/auth/password", &change).await.expect(204);
+        (invited["user"]["id"].as_str().unwrap().to_owned(), self.fixture.log_in(&name, chosen).await)
+    }
     pub(crate) fn request(&self, method: &str, path: &str) -> http::request::Builder {
         json_request(method, path).header("authorization", format!("Bearer {}", self.token))
     }

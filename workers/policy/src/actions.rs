@@ -34,11 +34,17 @@ actions! {
     /// Read cases.
     CaseAccess CASE_ACCESS = "case_access" on matters,
     CaseWrite CASE_WRITE = "case_write" on matters,
+    /// See in a case who called, how to reach them, and what they told.
+    CaseIdentity CASE_IDENTITY = "case_identity" on matters,
+    /// See in a case where its caller lives.
+    CaseLocation CASE_LOCATION = "case_location" on matters,
     /// Walls, teams, and what a client does not want.
     CaseGuard CASE_GUARD = "case_guard" on matters,
     /// Legal holds.
     CaseHold CASE_HOLD = "case_hold" on matters,
     CaseArchive CASE_ARCHIVE = "case_archive" on matters,
+    /// Destroy what a case holds when it need not be kept any more.
+    CaseDispose CASE_DISPOSE = "case_dispose" on matters,
     /// See how the own matter stands, as its caller.
     CaseFollow CASE_FOLLOW = "case_follow" on matters,
     /// Get in for a while where clearance or team would not let one, with a reason that is kept.

@@ -48,6 +48,13 @@ fn now() -> Circumstances {
     Circumstances { minute: NOON, purpose: Some(Purpose::Emergency) }
 }
 
-const CONTENT: [Action; 4] = [Action::CaseAccess, Action::CaseWrite, Action::CallRead, Action::AiUse];
+const CONTENT: [Action; 6] = [
+    Action::CaseAccess,
+    Action::CaseWrite,
+    Action::CaseIdentity,
+    Action::CaseLocation,
+    Action::CallRead,
+    Action::AiUse,
+];
 /// A Monday.
 const NOON: Minute = Minute::of_ms(1_767_614_400_000);

@@ -42,6 +42,8 @@ impl Class {
             // A case is opened while its caller is on the line; reading through all of them can wait.
             Route::Cases if *method == Method::POST => Self::LiveCall,
             Route::Case
+            | Route::CaseVersion
+            | Route::Disposition
             | Route::CaseGuards
             | Route::CaseGuard
             | Route::BreakGlass
@@ -65,6 +67,8 @@ impl Class {
             | Route::AuditRecord
             | Route::Acknowledgement => Self::Interactive,
             Route::Cases
+            | Route::CaseVersions
+            | Route::Dispositions
             | Route::Users
             | Route::OpenApi
             | Route::Jwks

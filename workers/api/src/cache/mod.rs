@@ -17,6 +17,7 @@ use aws_lc_rs::digest;
 use hotline::board::Board;
 use hotline::config;
 use hotline::vault::{Aad, KeyClass, Vault};
+use hotline_domain::cases::Sight;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -55,6 +56,8 @@ pub(crate) struct Entry {
     pub(crate) generation: u64,
     pub(crate) stored_at_ms: u64,
     pub(crate) etag: String,
+    /// What of the thing it shows.
+    pub(crate) sight: Sight,
     /// How sensitive it is, as the answer's header says.
     pub(crate) classification: String,
     /// Id of the thing, for the audit record of a hit.

@@ -2,6 +2,8 @@
 use std::fs;
 use std::sync::atomic::Ordering;
 
+use hotline_domain::cases::Sight;
+
 use super::*;
 use hotline::wire::KeyBytes;
 
@@ -26,6 +28,7 @@ fn entry(cache: &Cache) -> Entry {
         generation: cache.board.generation(9),
         stored_at_ms: NOW_MS,
         etag: "\"1\"".to_owned(),
+        sight: Sight::FULL,
         classification: "CONFIDENTIAL".to_owned(),
         subject: Uuid::from_u128(1),
         body: b"the narrative of Ana Ruiz".to_vec(),

@@ -37,6 +37,10 @@ pub(crate) enum Route {
     VoiceStatus,
     Cases,
     Case,
+    CaseVersions,
+    CaseVersion,
+    Disposition,
+    Dispositions,
     CaseGuards,
     CaseGuard,
     BreakGlass,
@@ -98,6 +102,7 @@ impl Route {
             "users" => Self::Users,
             "voice/process" => Self::VoiceProcess,
             "cases" => Self::Cases,
+            "dispositions" => Self::Dispositions,
             "caller/login" => Self::CallerLogin,
             "caller/case" => Self::CallerCase,
             "ai/analyze" => Self::Analyze,
@@ -107,11 +112,14 @@ impl Route {
             _ => match rest.split_once('/') {
                 Some(("cases", rest)) => match rest.split_once('/') {
                     None if is_segment(rest) => Self::Case,
+                    Some((id, "disposition")) if is_segment(id) => Self::Disposition,
+                    Some((id, "versions")) if is_segment(id) => Self::CaseVersions,
                     Some((id, "guards")) if is_segment(id) => Self::CaseGuards,
                     Some((id, "break-glass")) if is_segment(id) => Self::BreakGlass,
                     Some((id, "caller-access")) if is_segment(id) => Self::CallerAccess,
-                    Some((id, rest)) if is_segment(id) => match rest.strip_prefix("guards/") {
-                        Some(guard) if is_segment(guard) => Self::CaseGuard,
+                    Some((id, rest)) if is_segment(id) => match rest.split_once('/') {
+                        Some(("guards", guard)) if is_segment(guard) => Self::CaseGuard,
+                        Some(("versions", version)) if is_segment(version) => Self::CaseVersion,
                         _ => Self::Unknown,
                     },
                     _ => Self::Unknown,
@@ -176,6 +184,10 @@ impl Route {
             Self::VoiceStatus => "/api/v1/voice/status/{callId}",
             Self::Cases => "/api/v1/cases",
             Self::Case => "/api/v1/cases/{caseId}",
+            Self::CaseVersions => "/api/v1/cases/{caseId}/versions",
+            Self::CaseVersion => "/api/v1/cases/{caseId}/versions/{version}",
+            Self::Disposition => "/api/v1/cases/{caseId}/disposition",
+            Self::Dispositions => "/api/v1/dispositions",
             Self::CaseGuards => "/api/v1/cases/{caseId}/guards",
             Self::CaseGuard => "/api/v1/cases/{caseId}/guards/{guardId}",
             Self::BreakGlass => "/api/v1/cases/{caseId}/break-glass",
@@ -252,7 +264,7 @@ impl Route {
         }
     }
 
-    pub(crate) const ALL: [Self; 44] = [
+    pub(crate) const ALL: [Self; 48] = [
         Self::Health,
         Self::HealthLive,
         Self::HealthReady,
@@ -282,6 +294,10 @@ impl Route {
         Self::VoiceStatus,
         Self::Cases,
         Self::Case,
+        Self::CaseVersions,
+        Self::CaseVersion,
+        Self::Disposition,
+        Self::Dispositions,
         Self::CaseGuards,
         Self::CaseGuard,
         Self::BreakGlass,
@@ -324,6 +340,7 @@ mod tests {
                 .replace("{sessionId}", "ab")
                 .replace("{passkeyId}", "ab")
                 .replace("{userId}", "u")
+                .replace("{version}", "1")
                 .replace("{guardId}", "g");
             assert_eq!(Route::of(&path), route, "{path}");
         }

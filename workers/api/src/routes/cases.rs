@@ -5,7 +5,10 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use hotline::audit::EventType;
-use hotline_domain::cases::{self, Case, CaseChange, CasePage, Classification, ListQuery, NewCase, Opened, Updated};
+use hotline_domain::cases::{
+    self, Case, CaseChange, CasePage, Classification, ListQuery, NewCase, Opened, Sight, Updated, VersionPage,
+    VersionQuery,
+};
 use hotline_domain::policy::{Action, Permissions};
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
@@ -98,7 +101,7 @@ pub(crate) async fn read(
     let principal = &caller.principal;
     let owner = Owner { path: uri.path(), user: principal.user, epoch: principal.epoch };
     if let Some(entry) = app.cache.find(owner, app.now_ms())
-        && app.may(principal, Action::CaseAccess, entry.subject).await?
+        && app.sight(principal, entry.subject).await? == Some(entry.sight)
     {
         app.meters.cache_hit.increment(1);
         record_reading(&app, &caller, entry.subject, "hit").await?;
@@ -110,7 +113,8 @@ pub(crate) async fn read(
         generation_key,
         generation,
         stored_at_ms: app.now_ms(),
-        etag: etag(u64::from(case.version)),
+        etag: tag(&case),
+        sight: Sight::of_case(&case),
         subject: case.id,
         classification: case.classification.name().to_owned(),
         body: serde_json::to_vec(&case).map_err(|_| Problem::internal())?,
@@ -172,6 +176,45 @@ pub(crate) async fn update(
     Ok(answer(StatusCode::OK, &case))
 }
 
+/// Every version a case ever had, newest first: who made it, when, and what it changed.
+#[utoipa::path(get, path = "/api/v1/cases/{caseId}/versions", tag = "cases",
+    params(("caseId" = String, Path), VersionQuery),
+    responses((status = 200, body = VersionPage), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
+pub(crate) async fn versions(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(id): Path<String>,
+    query: Result<Query<VersionQuery>, QueryRejection>,
+) -> Reply {
+    let Query(query) = query.map_err(|_| Problem::bad_request("invalid-query", "A filter is unknown or malformed."))?;
+    let (case, _) = app.case_for(&caller, Action::CaseAccess, &id).await?;
+    let page = app.domain.cases.history(case.id, &query).await.map_err(|error| app.refused_case(error))?;
+    let act = Act::new(EventType::DataAccess, "case.history", case.id);
+    trail::reading(&app, &caller.visit, act.details(json!({ "versions": page.versions.len() }))).await?;
+    Ok(json(StatusCode::OK, &page))
+}
+
+/// A case as it was in one version.
+#[utoipa::path(get, path = "/api/v1/cases/{caseId}/versions/{version}", tag = "cases",
+    params(("caseId" = String, Path), ("version" = u32, Path)),
+    responses((status = 200, body = Case), (status = 404, body = ProblemBody)))]
+pub(crate) async fn version(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path((id, version)): Path<(String, String)>,
+) -> Reply {
+    let version: u32 = version.parse().map_err(|_| Problem::not_found())?;
+    let (case, matter) = app.case_for(&caller, Action::CaseAccess, &id).await?;
+    let then = app.domain.cases.as_it_was(&caller.principal.actor(), case.id, &matter, version).await;
+    let Some(then) = then.map_err(|error| app.broken(error))? else { return Err(Problem::not_found()) };
+    let act = Act::new(EventType::DataAccess, "case.version.read", case.id);
+    trail::reading(&app, &caller.visit, act.details(json!({ "version": version }))).await?;
+    let mut response = json(StatusCode::OK, &then);
+    // As sensitive as the case is by now, whatever it was then.
+    set_classification(response.headers_mut(), then.classification.max(case.classification).name());
+    Ok(response)
+}
+
 async fn record_reading(app: &Shared, caller: &Caller, case: Uuid, from: &str) -> Reply<()> {
     let act = Act::new(EventType::DataAccess, "case.read", case).details(json!({ "from": from }));
     trail::reading(app, &caller.visit, act).await
@@ -179,9 +222,15 @@ async fn record_reading(app: &Shared, caller: &Caller, case: Uuid, from: &str) -
 
 fn answer(status: StatusCode, case: &Case) -> Response {
     let mut response = json(status, case);
-    set_etag(response.headers_mut(), &etag(u64::from(case.version)));
+    set_etag(response.headers_mut(), &tag(case));
     set_classification(response.headers_mut(), case.classification.name());
     response
+}
+
+/// What somebody sees more of is another answer for the same version.
+fn tag(case: &Case) -> String {
+    let Sight { identity, location } = Sight::of_case(case);
+    etag(u64::from(case.version), 2 * u8::from(!identity) + u8::from(!location))
 }
 
 fn from_entry(entry: Entry, headers: &HeaderMap, result: &'static str, started: Instant) -> Response {

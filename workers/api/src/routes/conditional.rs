@@ -12,8 +12,12 @@ pub(crate) enum Expected {
     Version(u64),
 }
 
-pub(crate) fn etag(version: u64) -> String {
-    format!("\"{version}\"")
+/// Of a version, as somebody sees it: 0 is all of it.
+pub(crate) fn etag(version: u64, view: u8) -> String {
+    match view {
+        0 => format!("\"{version}\""),
+        view => format!("\"{version}.{view}\""),
+    }
 }
 
 pub(crate) fn set_etag(headers: &mut HeaderMap, etag: &str) {
@@ -33,7 +37,13 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Reply<Expected> {
         return Ok(Expected::Any);
     }
     // A weak or foreign tag can match no version of ours; that is a failed comparison, not bad syntax.
-    let version = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|inner| inner.parse().ok());
+    let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    // However little of a version somebody saw, it is the version.
+    let version = inner.and_then(|inner| match inner.split_once('.') {
+        Some((version, "1" | "2" | "3")) => version.parse().ok(),
+        Some(_) => None,
+        None => inner.parse().ok(),
+    });
     version.map(Expected::Version).ok_or_else(stale)
 }
 
@@ -65,7 +75,8 @@ mod tests {
         assert_eq!(if_match(&HeaderMap::new()).unwrap_err().status, 428);
         assert_eq!(if_match(&headers("if-match", "\"7\"")).unwrap_or(Expected::Any), Expected::Version(7));
         assert_eq!(if_match(&headers("if-match", "*")).unwrap_or(Expected::Version(0)), Expected::Any);
-        for never in ["7", "W/\"7\"", "\"seven\"", "\"\"", "\"7\", \"8\""] {
+        assert_eq!(if_match(&headers("if-match", "\"7.2\"")).unwrap_or(Expected::Any), Expected::Version(7));
+        for never in ["7", "W/\"7\"", "\"seven\"", "\"\"", "\"7.4\"", "\"7.\"", "\"7\", \"8\""] {
             assert_eq!(if_match(&headers("if-match", never)).unwrap_err().status, 412, "{never}");
         }
     }
@@ -75,7 +86,7 @@ mod tests {
         for (value, known) in
             [("\"7\"", true), ("W/\"7\"", true), ("\"6\", \"7\"", true), ("*", true), ("\"77\"", false), ("", false)]
         {
-            assert_eq!(is_known(&headers("if-none-match", value), &etag(7)), known, "{value}");
+            assert_eq!(is_known(&headers("if-none-match", value), &etag(7, 0)), known, "{value}");
         }
     }
 }

@@ -16,20 +16,10 @@ struct Scene<'a> {
 /// A lawyer with a case, and a supervisor beside them.
 async fn scene<'a>(fixture: &'a Fixture, classification: &str) -> Scene<'a> {
     let lawyer = fixture.lawyer().await;
-    let (colleague_id, colleague) = colleague(fixture, &lawyer, "supervisor").await;
+    let (colleague_id, colleague) = lawyer.colleague(&["supervisor"]).await;
     let new = json!({ "title": "a", "narrative": "They kept my deposit.", "classification": classification });
     let case = lawyer.post("/api/v1/cases", &new).await.expect(201).json();
     Scene { lawyer, colleague, colleague_id, case: format!("/api/v1/cases/{}", case["id"].as_str().unwrap()) }
-}
-
-async fn colleague<'a>(fixture: &'a Fixture, lawyer: &Lawyer<'a>, role: &str) -> (String, Lawyer<'a>) {
-    let invited = lawyer.post("/api/v1/users", &json!({ "username": role, "roles": [role] })).await.expect(201).json();
-    let given = invited["oneTimePassword"].as_str().unwrap();
-    let first = fixture.log_in(role, given).await;
-    let chosen = "umbrella kettle orchard";
-    let change = json!({ "oldPassword": given, "newPassword": chosen });
-    first.post("/api/v1/auth/password", &change).await.expect(204);
-    (invited["user"]["id"].as_str().unwrap().to_owned(), fixture.log_in(role, chosen).await)
 }
 
 impl Scene<'_> {
@@ -100,7 +90,7 @@ async fn broken_glass_opens_what_clearance_closes_and_is_a_critical_record() {
     fixture.app.session_from_store(principal.session).await.ok().unwrap();
     scene.colleague.get(&scene.case).await.expect(200);
 
-    let (_, intake) = colleague(&fixture, &scene.lawyer, "intake").await;
+    let (_, intake) = scene.lawyer.colleague(&["intake"]).await;
     intake.post(&glass, &reason).await.expect(403);
     let recorded = fixture.recorded.lock();
     let broken = recorded.iter().find(|record| record.action == "case.break-glass").unwrap();
@@ -150,7 +140,7 @@ async fn holds_and_consents_are_kept_and_the_reader_is_told_why() {
     assert!(archived["detail"].as_str().unwrap().contains("legal hold"), "{archived}");
 
     // Who keeps holds learns nothing else of what stands there, and nothing of the case.
-    let (_, custodian) = colleague(&fixture, &scene.lawyer, "custodian").await;
+    let (_, custodian) = scene.lawyer.colleague(&["custodian"]).await;
     let told = custodian.get(&path).await.expect(200).json();
     assert_eq!(told["guards"].as_array().unwrap().iter().filter(|guard| guard["kind"] != "hold").count(), 0);
     custodian.get(&scene.case).await.expect(403);

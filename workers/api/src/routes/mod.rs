@@ -8,10 +8,13 @@ mod callers;
 mod callers_tests;
 mod cases;
 mod conditional;
+mod disposal;
 mod guards;
 #[cfg(test)]
 mod guards_tests;
 mod health;
+#[cfg(test)]
+mod history_tests;
 mod idempotency;
 mod live;
 mod policies;
@@ -87,6 +90,10 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(users::reset))
         .routes(routes!(cases::list, cases::create))
         .routes(routes!(cases::read, cases::update))
+        .routes(routes!(cases::versions))
+        .routes(routes!(cases::version))
+        .routes(routes!(disposal::due))
+        .routes(routes!(disposal::dispose))
         .routes(routes!(guards::list, guards::place))
         .routes(routes!(guards::end))
         .routes(routes!(guards::break_glass))

@@ -52,7 +52,7 @@ async fn erase(app: &Shared, uid: u32, number: &str, reason: &str) -> Result<Str
 }
 
 /// Copies of answers are not believed from here on, and go from the disk within a moment.
-fn take_to_everybody(app: &Shared, cases: &[Uuid]) {
+pub(super) fn take_to_everybody(app: &Shared, cases: &[Uuid]) {
     for case in cases {
         app.board.bump(cases::generation_key(*case));
         let erased = json!({ "event": "case.erased", "caseId": case });

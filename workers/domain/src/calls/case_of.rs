@@ -32,6 +32,7 @@ pub(super) fn case_of(id: Uuid, call: &Call, result: &CallResult, now_ms: i64) -
         created_at: clock::rfc3339(now_ms),
         updated_at: clock::rfc3339(now_ms),
         updated_by: None,
+        masked: Vec::new(),
         erased: false,
     }
 }

@@ -100,6 +100,7 @@ fn with_document(row: &CaseRow, document: Document, erased: bool) -> Result<Case
         created_at: clock::rfc3339(row.created_at_ms),
         updated_at: clock::rfc3339(row.updated_at_ms),
         updated_by: row.updated_by,
+        masked: Vec::new(),
         erased,
     })
 }

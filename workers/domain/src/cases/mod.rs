@@ -1,36 +1,46 @@
 //! Cases: opened once, read by those who may, changed only by somebody who saw the newest version.
 mod callers;
+mod disposal;
+#[cfg(test)]
+mod disposal_tests;
 mod document;
 #[cfg(test)]
 mod guard_tests;
 mod guards;
+mod history;
+mod list;
 mod number;
 mod shape;
+mod sight;
+#[cfg(test)]
+mod sight_tests;
 mod state;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use data_encoding::BASE64URL_NOPAD;
 use hotline::lifecycle::clock;
 use hotline::vault::Vault;
-use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use callers::CaseForCaller;
+pub use disposal::{Due, DuePage, DueQuery};
 pub use document::generation_key;
-pub(crate) use document::{for_list, from_row, to_row, urgency_name};
+pub(crate) use document::{for_list, from_row, to_row};
 pub use guards::{Consent, Guard, GuardKind, NewGuard, check_reason};
 pub(crate) use guards::{clearance_for, surrounded};
+pub use history::{CaseVersion, VersionPage, VersionQuery};
 pub use number::CaseNumber;
-pub use shape::{Case, CaseChange, CasePage, Contact, Invalid, ListQuery, NewCase};
+pub use shape::{Case, CaseChange, CaseOrder, CasePage, Contact, Invalid, ListQuery, NewCase};
 pub(crate) use shape::{check_codes, check_text};
+pub use sight::Sight;
 pub use state::{CaseState, Classification};
 
+use self::list::moment;
 use crate::once::Once;
 use crate::policy::{Access, Action, Actor, Decision, Matter};
-use crate::store::{self, CaseFilter, CaseKey, CasePosition, CaseRow, Inserted, Store, StoreError};
+use crate::store::{self, CaseKey, CaseRow, Inserted, Store, StoreError};
 use crate::subjects::SubjectKeys;
 use crate::triage::UrgencyLevel;
 
@@ -128,13 +138,23 @@ impl Cases {
     pub async fn find(&self, actor: &Actor, id_or_number: &str) -> Result<Sought<Case>, StoreError> {
         let sought = self.find_for(actor, Action::CaseAccess, id_or_number).await?;
         Ok(match sought {
-            Sought::Found((case, _)) => Sought::Found(case),
+            Sought::Found((case, matter)) => Sought::Found(self.shown(actor, case, &matter)),
             Sought::Denied { id, decision } => Sought::Denied { id, decision },
             Sought::Nowhere => Sought::Nowhere,
         })
     }
 
-    /// The same for something else than reading it.
+    /// As much of a case as this reader of it sees.
+    pub fn shown(&self, actor: &Actor, mut case: Case, matter: &Matter) -> Case {
+        self.sight(actor, matter).mask(&mut case);
+        case
+    }
+
+    pub fn sight(&self, actor: &Actor, matter: &Matter) -> Sight {
+        Sight::of(&self.access, actor, matter)
+    }
+
+    /// The same for something else than reading it; all of it, whatever the actor sees.
     pub async fn find_for(
         &self,
         actor: &Actor,
@@ -171,72 +191,13 @@ impl Cases {
         Ok(row.ok_or(StoreError::Malformed { what: "no such case" })?.subject)
     }
 
-    /// Those of the rows that the actor may read.
-    fn readable(&self, actor: &Actor, row: &CaseRow) -> Result<Option<Case>, StoreError> {
-        let (case, matter) = self.with_matter(row)?;
-        Ok(self.access.allows(actor, Action::CaseAccess, &matter).then_some(case))
-    }
-
-    pub async fn list(&self, actor: &Actor, query: ListQuery) -> Result<CasePage, CaseError> {
-        let limit = query.limit.unwrap_or(PAGE_DEFAULT);
-        if !(1..=PAGE_MAX).contains(&limit) {
-            let reason = format!("must be from 1 to {PAGE_MAX}");
-            return Err(Invalid { pointer: "/limit", reason }.into());
-        }
-        let mut after = query.cursor.as_deref().map(position).transpose()?;
-        let filter = CaseFilter {
-            state: query.state.map(|state| state.name().to_owned()),
-            urgency: query.urgency.map(|level| urgency_name(level).to_owned()),
-            assigned_to: query.assigned_to,
-            created_by: query.created_by,
-            from_ms: moment("/from", query.from.as_deref())?,
-            to_ms: moment("/to", query.to.as_deref())?,
-            changed_from_ms: None,
-        };
-        let mut cases = Vec::new();
-        // What the actor may not read is passed over; a page may end early, and its cursor goes on from there.
-        for _ in 0..READS_MAX {
-            // One more than asked for tells whether there is more.
-            let rows = self.store.cases(filter.clone(), after, limit + 1).await?;
-            for (at, row) in rows.iter().enumerate().take(limit as usize) {
-                after = Some(CasePosition { created_at_ms: row.created_at_ms, id: row.id });
-                cases.extend(self.readable(actor, row)?);
-                if cases.len() == limit as usize {
-                    let more = at + 1 < rows.len();
-                    return Ok(CasePage { cases, next_cursor: after.filter(|_| more).map(cursor) });
-                }
-            }
-            if rows.len() <= limit as usize {
-                return Ok(CasePage { cases, next_cursor: None });
-            }
-        }
-        Ok(CasePage { cases, next_cursor: after.map(cursor) })
-    }
-
-    /// The cases that have changed since that moment and that the actor may read, in the order of their changes. None
-    /// if more than `limit` have, whoever may read them.
-    pub async fn changed_since(
-        &self,
-        actor: &Actor,
-        since_ms: i64,
-        limit: u32,
-    ) -> Result<Option<Vec<Case>>, StoreError> {
-        let filter = CaseFilter { changed_from_ms: Some(since_ms), ..CaseFilter::default() };
-        let rows = self.store.cases(filter, None, limit + 1).await?;
-        if rows.len() > limit as usize {
-            return Ok(None);
-        }
-        let readable = rows.iter().map(|row| self.readable(actor, row));
-        Ok(Some(readable.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()))
-    }
-
     /// Changes the version that the caller saw.
     pub async fn update(
         &self,
         actor: &Actor,
         id_or_number: &str,
         expected_version: u32,
-        change: CaseChange,
+        mut change: CaseChange,
     ) -> Result<Updated, CaseError> {
         change.check()?;
         let found = self.find_for(actor, Action::CaseAccess, id_or_number).await?.found();
@@ -252,6 +213,8 @@ impl Cases {
         }
         let created_at_ms = moment("/createdAt", Some(&case.created_at))?.unwrap_or_default();
         let now_ms = clock::now_ms().cast_signed();
+        let sight = self.sight(actor, &matter);
+        sight.keep_unseen(&case, &mut change);
         apply(&mut case, change)?;
         case.version += 1;
         case.updated_at = clock::rfc3339(now_ms);
@@ -260,7 +223,10 @@ impl Cases {
         let keys = self.keys.of(subject).await?;
         let row = to_row(&keys, &case, created_at_ms, now_ms)?;
         Ok(match self.store.update_case(row).await? {
-            store::Updated::Done => Updated::Done(Box::new(case)),
+            store::Updated::Done => {
+                sight.mask(&mut case);
+                Updated::Done(Box::new(case))
+            }
             store::Updated::Conflict { current_version } => Updated::Conflict { current_version },
             store::Updated::NotFound => Updated::NotFound,
         })
@@ -293,6 +259,7 @@ impl Cases {
             created_at: clock::rfc3339(now_ms),
             updated_at: clock::rfc3339(now_ms),
             updated_by: Some(actor.who.user),
+            masked: Vec::new(),
             erased: false,
         }
     }
@@ -303,6 +270,9 @@ pub(crate) fn random_number() -> Result<CaseNumber, StoreError> {
 }
 
 fn apply(case: &mut Case, change: CaseChange) -> Result<(), Invalid> {
+    if case.state == CaseState::Archived {
+        return Err(Invalid { pointer: "/state", reason: "an archived case stays as it is".to_owned() });
+    }
     if let Some(state) = change.state {
         if !case.state.may_become(state) {
             let reason = format!("a case that is {} cannot become {}", case.state.name(), state.name());
@@ -328,30 +298,5 @@ fn apply(case: &mut Case, change: CaseChange) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn moment(pointer: &'static str, text: Option<&str>) -> Result<Option<i64>, Invalid> {
-    let parse = |text: &str| text.parse::<Timestamp>().map(Timestamp::as_millisecond);
-    let reason = || "must be a moment such as \"2026-01-31T09:00:00Z\"".to_owned();
-    text.map(parse).transpose().map_err(|_| Invalid { pointer, reason: reason() })
-}
-
-fn cursor(position: CasePosition) -> String {
-    let bytes = [&position.created_at_ms.to_be_bytes()[..], position.id.as_bytes()].concat();
-    BASE64URL_NOPAD.encode(&bytes)
-}
-
-fn position(cursor: &str) -> Result<CasePosition, Invalid> {
-    let bytes = BASE64URL_NOPAD.decode(cursor.as_bytes()).ok();
-    let parse = |bytes: Vec<u8>| {
-        let (created, id) = bytes.split_first_chunk::<8>()?;
-        Some(CasePosition { created_at_ms: i64::from_be_bytes(*created), id: Uuid::from_slice(id).ok()? })
-    };
-    let reason = || "is not a cursor of ours".to_owned();
-    bytes.and_then(parse).ok_or_else(|| Invalid { pointer: "/cursor", reason: reason() })
-}
-
-const PAGE_DEFAULT: u32 = 50;
-const PAGE_MAX: u32 = 100;
-/// Of the store for one page, where most of what it has is not for the reader.
-const READS_MAX: u32 = 10;
 /// Two in a row taken is a one-in-10^7 event with a million cases.
 const NUMBERS_TRIED_MAX: u32 = 8;

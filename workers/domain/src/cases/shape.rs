@@ -34,6 +34,9 @@ pub struct Case {
     pub created_at: String,
     pub updated_at: String,
     pub updated_by: Option<Uuid>,
+    /// What is there and not shown to this reader, by JSON pointers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masked: Vec<String>,
     /// All that was said of the caller is gone for good; only in lists.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub erased: bool,
@@ -84,6 +87,19 @@ pub struct CaseChange {
     pub assigned_to: Option<Uuid>,
 }
 
+/// In which order to list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CaseOrder {
+    /// The newest first.
+    #[default]
+    Created,
+    /// The one changed last first. What changes while somebody turns the pages moves to the front.
+    Updated,
+    /// The most urgent first, and of these the one that waits longest.
+    Urgency,
+}
+
 /// What to list. Only these filters exist.
 #[derive(Clone, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -97,13 +113,15 @@ pub struct ListQuery {
     pub from: Option<String>,
     /// Opened before, RFC 3339.
     pub to: Option<String>,
+    /// `created` (the newest first) unless told.
+    pub sort: Option<CaseOrder>,
     /// 1 to 100; 50 unless told.
     pub limit: Option<u32>,
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the page before, in the same order.
     pub cursor: Option<String>,
 }
 
-/// One page, newest first.
+/// One page.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CasePage {
@@ -118,6 +136,16 @@ pub struct CasePage {
 pub struct Invalid {
     pub pointer: &'static str,
     pub reason: String,
+}
+
+impl From<CaseOrder> for crate::store::CaseOrder {
+    fn from(order: CaseOrder) -> Self {
+        match order {
+            CaseOrder::Created => Self::NewestFirst,
+            CaseOrder::Updated => Self::LastChangedFirst,
+            CaseOrder::Urgency => Self::MostUrgentFirst,
+        }
+    }
 }
 
 impl NewCase {

@@ -56,7 +56,7 @@ pub trait Subjects: Send + Sync {
     async fn make_subjects(&self, rows: Vec<SubjectRow>) -> Result<Vec<SubjectRow>, StoreError>;
     /// Destroys the keys and empties the rows of a subject. `decide` is called in the middle of it, when nothing stands
     /// against it any more, and must have made sure on disk that it will be done: from there on it cannot be undone.
-    async fn erase_subject(&self, erasure: Erasure, decide: Decide) -> Result<Erased, StoreError>;
+    async fn erase_subject(&self, erasure: Erasure, when: ErasedWhen, decide: Decide) -> Result<Erased, StoreError>;
     /// Calls whose subject was erased; nothing of them may be left anywhere.
     async fn erased_calls(&self) -> Result<Vec<Uuid>, StoreError>;
     /// Which of the calls belong to whom, of those that were not erased.
@@ -187,7 +187,9 @@ pub trait Cases: Send + Sync {
     async fn case(&self, key: CaseKey) -> Result<Option<CaseRow>, StoreError>;
     /// A version of the past, or the present one.
     async fn case_version(&self, id: Uuid, version: u32) -> Result<Option<CaseRow>, StoreError>;
-    /// Newest first, at most `limit`, after the position.
+    /// Versions before that one, newest first, at most `limit`.
+    async fn case_versions(&self, id: Uuid, before: u32, limit: u32) -> Result<Vec<CaseRow>, StoreError>;
+    /// In the order that the filter asks for, at most `limit`, after the position.
     async fn cases(
         &self,
         filter: CaseFilter,

@@ -57,7 +57,7 @@ fn erases_until_it_is_killed() {
     let (Ok(folder), Ok(subject)) = (std::env::var(FOLDER), std::env::var(SUBJECT)) else { return };
     let domain = testing::open(&testing::config_of(folder.as_ref()), vault());
     let subject = Uuid::parse_str(&subject).unwrap();
-    block_on(domain.subjects.erase_step_by_step(subject, "uid:0", |step| {
+    block_on(domain.subjects.erase_step_by_step(subject, ErasedWhen::Wanted, "uid:0", |step| {
         let named = std::env::var(DIES_AT).unwrap();
         if STEPS.iter().any(|(name, of)| *name == named && *of == step) {
             std::process::abort();

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 pub use erased_list::ErasedList;
 
 use crate::calls::Calls;
-use crate::store::{CaseKey, Erased, Erasure, Store, StoreError, SubjectRow, WrappedKeys};
+use crate::store::{CaseKey, Erased, ErasedWhen, Erasure, Store, StoreError, SubjectRow, WrappedKeys};
 
 /// What seals for subjects, and opens. Cheap to clone.
 #[derive(Clone)]
@@ -157,11 +157,22 @@ impl Subjects {
     /// Forgets a subject: destroys the keys, empties the rows, removes the recordings. Doing it again does no harm, and
     /// finishes what was cut off.
     pub async fn erase(&self, subject: Uuid, by: &str) -> Result<Erased, StoreError> {
-        self.erase_step_by_step(subject, by, |_| ()).await
+        self.erase_step_by_step(subject, ErasedWhen::Wanted, by, |_| ()).await
+    }
+
+    /// The same for one whose cases have been kept as long as they must be.
+    pub async fn dispose(&self, subject: Uuid, years: u16, now_ms: i64, by: &str) -> Result<Erased, StoreError> {
+        self.erase_step_by_step(subject, ErasedWhen::KeptFor { years, now_ms }, by, |_| ()).await
     }
 
     /// `reached` is told how far it is, by tests that end there.
-    async fn erase_step_by_step(&self, subject: Uuid, by: &str, reached: fn(Step)) -> Result<Erased, StoreError> {
+    async fn erase_step_by_step(
+        &self,
+        subject: Uuid,
+        when: ErasedWhen,
+        by: &str,
+        reached: fn(Step),
+    ) -> Result<Erased, StoreError> {
         let erasure = Erasure { subject, at_ms: clock::now_ms().cast_signed(), by: by.to_owned() };
         let list = self.list.clone();
         let decide = Box::new(move |erasure: &Erasure| {
@@ -173,7 +184,7 @@ impl Subjects {
             reached(Step::Listed);
             Ok(())
         });
-        let erased = self.store.erase_subject(erasure, decide).await?;
+        let erased = self.store.erase_subject(erasure, when, decide).await?;
         if let Erased::Done { calls, .. } = &erased {
             reached(Step::Committed);
             self.calls.remove_recordings(calls.clone()).await?;

@@ -62,15 +62,49 @@ pub struct CaseFilter {
     pub created_by: Option<Uuid>,
     pub from_ms: Option<i64>,
     pub to_ms: Option<i64>,
-    /// Changed at that moment or later; such cases come in the order of their changes.
+    /// Changed at that moment or later.
     pub changed_from_ms: Option<i64>,
+    /// Changed before that moment.
+    pub changed_to_ms: Option<i64>,
+    pub order: CaseOrder,
 }
 
-/// The last row of the page before.
+/// In which order rows come. Within each, the id decides between equals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CaseOrder {
+    #[default]
+    NewestFirst,
+    LastChangedFirst,
+    LastChangedLast,
+    /// By the rank of the urgency, then the oldest first.
+    MostUrgentFirst,
+}
+
+/// The last row of the page before, by what the order looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CasePosition {
-    pub created_at_ms: i64,
+    /// Of the urgency; 0 in the other orders.
+    pub rank: u8,
+    /// When it was made or changed, whatever the order looks at.
+    pub at_ms: i64,
     pub id: Uuid,
+}
+
+/// As the store ranks urgencies; what it does not know comes last.
+pub const URGENCIES: [&str; 4] = ["emergency", "urgent", "soon", "routine"];
+
+impl CaseOrder {
+    pub fn position(self, row: &CaseRow) -> CasePosition {
+        let rank = || URGENCIES.iter().position(|name| *name == row.urgency).unwrap_or(URGENCIES.len());
+        CasePosition {
+            rank: if self == Self::MostUrgentFirst { rank() as u8 } else { 0 },
+            at_ms: match self {
+                Self::NewestFirst | Self::MostUrgentFirst => row.created_at_ms,
+                Self::LastChangedFirst | Self::LastChangedLast => row.updated_at_ms,
+            },
+            id: row.id,
+        }
+    }
 }
 
 /// What became of an update.

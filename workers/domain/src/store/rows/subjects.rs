@@ -26,6 +26,15 @@ pub struct Erasure {
     pub by: String,
 }
 
+/// What must be true for it, beside that nothing holds the subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErasedWhen {
+    /// Somebody wants it: theirs to ask.
+    Wanted,
+    /// Each of their cases was archived, and that many calendar years have passed since.
+    KeptFor { years: u16, now_ms: i64 },
+}
+
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Erased {

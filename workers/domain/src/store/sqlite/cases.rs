@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Id, Sqlite, guards, once, subjects};
 use crate::store::{
-    CaseFilter, CaseKey, CasePosition, CaseRow, Cases, Inserted, OnceRow, StoreError, SubjectRow, Updated,
+    CaseFilter, CaseKey, CaseOrder, CasePosition, CaseRow, Cases, Inserted, OnceRow, StoreError, SubjectRow, Updated,
 };
 
 /// The columns of a case, in the order of `case_at` and `values_of`.
@@ -75,6 +75,21 @@ impl Cases for Sqlite {
         self.readers
             .read(move |db| {
                 Ok(db.prepare_cached(sql)?.query_row(params![id.as_bytes(), version], case_at).optional()?)
+            })
+            .await
+    }
+
+    async fn case_versions(&self, id: Uuid, before: u32, limit: u32) -> Result<Vec<CaseRow>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            case_columns!(),
+            " FROM case_versions WHERE id = ?1 AND version < ?2 ORDER BY version DESC LIMIT ?3"
+        );
+        self.readers
+            .read(move |db| {
+                let mut statement = db.prepare_cached(sql)?;
+                let rows = statement.query_map(params![id.as_bytes(), before, limit], case_at)?;
+                Ok(rows.collect::<Result<_, _>>()?)
             })
             .await
     }
@@ -202,19 +217,32 @@ fn query(filter: &CaseFilter, after: Option<CasePosition>, limit: u32) -> (Strin
     add("created_at_ms >= ?", filter.from_ms.map(Value::Integer));
     add("created_at_ms < ?", filter.to_ms.map(Value::Integer));
     add("updated_at_ms >= ?", filter.changed_from_ms.map(Value::Integer));
-    if let Some(after) = after {
-        values.push(Value::Integer(after.created_at_ms));
-        values.push(Value::Blob(after.id.as_bytes().to_vec()));
-        let last = values.len();
-        conditions.push(format!("(created_at_ms, id) < (?{}, ?{last})", last - 1));
+    add("updated_at_ms < ?", filter.changed_to_ms.map(Value::Integer));
+    let (columns, beyond, order) = order(filter.order);
+    if let Some(CasePosition { rank, at_ms, id }) = after {
+        let position = [Value::Integer(rank.into()), Value::Integer(at_ms), Value::Blob(id.as_bytes().to_vec())];
+        let position = position.into_iter().skip(usize::from(filter.order != CaseOrder::MostUrgentFirst));
+        let first = values.len() + 1;
+        values.extend(position);
+        let places: Vec<String> = (first..=values.len()).map(|place| format!("?{place}")).collect();
+        conditions.push(format!("({columns}) {beyond} ({})", places.join(", ")));
     }
     values.push(Value::Integer(i64::from(limit)));
     let sql = format!(
-        "SELECT {} FROM cases WHERE {} ORDER BY {} LIMIT ?{}",
+        "SELECT {} FROM cases WHERE {} ORDER BY {order} LIMIT ?{}",
         case_columns!(),
         if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") },
-        if filter.changed_from_ms.is_some() { "updated_at_ms" } else { "created_at_ms DESC, id DESC" },
         values.len()
     );
     (sql, values)
+}
+
+/// What an order looks at, which way it goes on from a position, and how it is asked for; each has an index.
+fn order(order: CaseOrder) -> (&'static str, char, &'static str) {
+    match order {
+        CaseOrder::NewestFirst => ("created_at_ms, id", '<', "created_at_ms DESC, id DESC"),
+        CaseOrder::LastChangedFirst => ("updated_at_ms, id", '<', "updated_at_ms DESC, id DESC"),
+        CaseOrder::LastChangedLast => ("updated_at_ms, id", '>', "updated_at_ms, id"),
+        CaseOrder::MostUrgentFirst => ("urgency_rank, created_at_ms, id", '>', "urgency_rank, created_at_ms, id"),
+    }
 }

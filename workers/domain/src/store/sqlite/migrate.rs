@@ -50,4 +50,5 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("guards", include_str!("migrations/0004-guards.sql")),
     ("passkeys", include_str!("migrations/0005-passkeys.sql")),
     ("subject-keys", include_str!("migrations/0006-subject-keys.sql")),
+    ("orders", include_str!("migrations/0007-orders.sql")),
 ];

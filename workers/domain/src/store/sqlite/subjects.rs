@@ -2,11 +2,13 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use hotline::audit::kept_until_ms;
+use hotline::lifecycle::clock;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::{Id, Sqlite};
-use crate::store::{Decide, Erased, Erasure, StoreError, SubjectRow, Subjects, WrappedKeys};
+use crate::store::{Decide, Erased, ErasedWhen, Erasure, StoreError, SubjectRow, Subjects, WrappedKeys};
 use crate::subjects::ErasedList;
 
 #[async_trait]
@@ -24,10 +26,10 @@ impl Subjects for Sqlite {
             .await
     }
 
-    async fn erase_subject(&self, erasure: Erasure, decide: Decide) -> Result<Erased, StoreError> {
+    async fn erase_subject(&self, erasure: Erasure, when: ErasedWhen, decide: Decide) -> Result<Erased, StoreError> {
         self.writer
             .write(move |db| {
-                if let Some(reason) = may_not_be_erased(db, erasure.subject)? {
+                if let Some(reason) = may_not_be_erased(db, erasure.subject, when)? {
                     return Ok(Erased::Held { reason });
                 }
                 decide(&erasure)?;
@@ -75,11 +77,35 @@ impl Subjects for Sqlite {
 
 /// The one place that says whether anything stands against forgetting a subject, and what. It is asked under the lock of
 /// all writers, so nothing can come to stand against it between the question and the deed.
-fn may_not_be_erased(db: &Connection, subject: Uuid) -> Result<Option<String>, StoreError> {
+fn may_not_be_erased(db: &Connection, subject: Uuid, when: ErasedWhen) -> Result<Option<String>, StoreError> {
     let sql = "SELECT cases.number FROM cases JOIN case_guards ON case_guards.\"case\" = cases.id
          WHERE cases.subject = ?1 AND case_guards.kind = 'hold' AND case_guards.ended_at_ms IS NULL";
     let held: Option<String> = db.prepare_cached(sql)?.query_row([subject.as_bytes()], |row| row.get(0)).optional()?;
-    Ok(held.map(|number| format!("case {number} is under a legal hold")))
+    if let Some(number) = held {
+        return Ok(Some(format!("case {number} is under a legal hold")));
+    }
+    match when {
+        ErasedWhen::Wanted => Ok(None),
+        ErasedWhen::KeptFor { years, now_ms } => must_be_kept(db, subject, years, now_ms),
+    }
+}
+
+/// What is archived is not changed any more, so its last change was its archiving.
+fn must_be_kept(db: &Connection, subject: Uuid, years: u16, now_ms: i64) -> Result<Option<String>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT number, state, updated_at_ms FROM cases WHERE subject = ?1")?;
+    let mut rows = statement.query([subject.as_bytes()])?;
+    while let Some(row) = rows.next()? {
+        let (number, state, archived_at_ms): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if state != "archived" {
+            return Ok(Some(format!("case {number} is not archived")));
+        }
+        match kept_until_ms(archived_at_ms, years) {
+            Some(until_ms) if until_ms <= now_ms => {}
+            Some(until_ms) => return Ok(Some(format!("case {number} is kept until {}", clock::rfc3339(until_ms)))),
+            None => return Ok(Some(format!("case {number} is kept for good"))),
+        }
+    }
+    Ok(None)
 }
 
 /// A new one; one that is there stays as it is.
