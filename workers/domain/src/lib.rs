@@ -6,6 +6,8 @@
 
 /// Recognises recordings by their bytes.
 pub mod audio;
+/// Sealed files beside the store.
+mod blobs;
 /// Recordings that come in, the queue that works on them, and what comes out.
 pub mod calls;
 /// Cases and their numbers.

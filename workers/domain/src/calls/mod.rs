@@ -27,7 +27,7 @@ use crate::store::{
 };
 use crate::subjects::{Keys, Opener, SubjectKeys};
 pub use recordings::Recording;
-use recordings::{Aged, Recordings};
+use recordings::Recordings;
 
 /// The room of calls and of the queue that works on them.
 #[derive(Clone)]
@@ -79,7 +79,7 @@ impl Calls {
         let once = new.once.as_ref().map(Once::row);
         let inserted = self.store.insert_call(row, Some(subject), job, once, self.settings.queue_jobs_max).await;
         if !matches!(inserted, Ok(Inserted::Done)) {
-            self.recordings.remove(id);
+            self.recordings.files.remove(id);
         }
         Ok(match inserted? {
             Inserted::Done => Accepted::Done(id),
@@ -218,11 +218,9 @@ impl Calls {
 
     /// Removes recordings that no call names, in one of the 256 folders; tells how many.
     pub async fn sweep(&self, folder: u8) -> Result<usize, StoreError> {
-        let strays = self.recordings.aged(folder).await?;
-        let ids = strays.iter().filter_map(|stray| stray.call).collect();
-        let known = self.store.calls_among(ids).await?;
-        let is_stray = |stray: &Aged| stray.call.is_none_or(|call| !known.contains(&call));
-        self.recordings.discard(strays.into_iter().filter(is_stray).collect()).await
+        let aged = self.recordings.files.aged(folder).await?;
+        let known = self.store.calls_among(aged.iter().filter_map(|aged| aged.id).collect()).await?;
+        self.recordings.files.discard_but(aged, known).await
     }
 
     pub(crate) async fn recording_heads(&self, folder: u8) -> Result<Vec<Head>, StoreError> {
@@ -249,7 +247,7 @@ impl Calls {
 
     /// Of calls whose subject was erased.
     pub(crate) async fn remove_recordings(&self, calls: Vec<Uuid>) -> Result<(), StoreError> {
-        self.recordings.remove_all(calls).await
+        self.recordings.files.remove_all(calls).await
     }
 
     pub async fn counts(&self) -> Result<JobCounts, StoreError> {
