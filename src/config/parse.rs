@@ -149,9 +149,11 @@ fn limits(read: &mut Reader) -> Limits {
         json_bytes_max: read.number("limits.json_bytes_max", 1 << 20, 1_024..=64 << 20),
         json_depth_max: read.number("limits.json_depth_max", 32, 4..=120),
         audio_bytes_max: read.number("limits.audio_bytes_max", 50 << 20, 1_024..=1 << 30),
+        evidence_bytes_max: read.number("limits.evidence_bytes_max", 4 << 30, 1_024..=1 << 39),
         header_read_deadline_ms: read.number("limits.header_read_deadline_ms", 10_000, 100..=300_000),
         body_idle_deadline_ms: read.number("limits.body_idle_deadline_ms", 10_000, 100..=300_000),
         body_deadline_ms: read.number("limits.body_deadline_ms", 300_000, 1_000..=3_600_000),
+        evidence_deadline_ms: read.number("limits.evidence_deadline_ms", 3_600_000, 1_000..=86_400_000),
         request_deadline_ms: read.number("limits.request_deadline_ms", 30_000, 100..=600_000),
         keep_alive_ms: read.number("limits.keep_alive_ms", 65_000, 1_000..=3_600_000),
         requests_per_connection_max: read.number(

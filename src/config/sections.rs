@@ -199,9 +199,13 @@ pub struct Limits {
     pub json_bytes_max: u64,
     pub json_depth_max: u32,
     pub audio_bytes_max: u64,
+    /// Of one file of evidence.
+    pub evidence_bytes_max: u64,
     pub header_read_deadline_ms: u64,
     pub body_idle_deadline_ms: u64,
     pub body_deadline_ms: u64,
+    /// For a file of evidence to come in, or to be read again.
+    pub evidence_deadline_ms: u64,
     pub request_deadline_ms: u64,
     pub keep_alive_ms: u64,
     /// Load re-rolls over the workers: a connection is asked to leave after this many requests …

@@ -54,6 +54,8 @@ pub(crate) struct App {
     pub(crate) controls_hold: AtomicBool,
     /// KiB of recordings that may be in memory at once.
     pub(crate) upload_kib: Arc<Semaphore>,
+    /// Files of evidence on their way in or out: each has a thread.
+    pub(crate) evidence_streams: Arc<Semaphore>,
     /// Text analyses that may run beside the request runtime at once.
     pub(crate) analyses: Semaphore,
     pub(crate) publish: Publish,
@@ -114,6 +116,7 @@ impl App {
             unfinished: AtomicU32::new(0),
             controls_hold: AtomicBool::new(false),
             upload_kib: Arc::new(Semaphore::new(UPLOAD_KIB_MAX)),
+            evidence_streams: Arc::new(Semaphore::new(EVIDENCE_STREAMS_MAX)),
             analyses: Semaphore::new(ANALYSES_MAX),
             router: OnceLock::new(),
             coarse_ms: AtomicU64::new(clock::now_ms()),
@@ -212,4 +215,6 @@ impl Drain {
 
 /// A quarter of a gibibyte: five of the largest recordings, or hundreds of ordinary ones.
 const UPLOAD_KIB_MAX: usize = 256 * 1024;
+/// Of one worker.
+const EVIDENCE_STREAMS_MAX: usize = 64;
 const ANALYSES_MAX: usize = 4;

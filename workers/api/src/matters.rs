@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use hotline_domain::calls::Call;
 use hotline_domain::cases::{self, Case, Sight, Sought};
+use hotline_domain::evidence::EvidenceItem;
 use hotline_domain::policy::{Action, Actor, Decision, Matter, Minute, Permissions};
 use hotline_domain::store::StoreError;
 use parking_lot::Mutex;
@@ -109,6 +110,21 @@ impl App {
         };
         self.must_read(caller, Action::CallRead, &matter)?;
         Ok(call)
+    }
+
+    /// A piece of evidence, for somebody who wants to do that with its case. What it shows is what its people told, so
+    /// whoever does not see who they are does not see it.
+    pub(crate) async fn evidence_for(&self, caller: &Caller, action: Action, id: &str) -> Reply<(Case, EvidenceItem)> {
+        let Ok(id) = Uuid::try_parse(id) else { return Err(Problem::not_found()) };
+        let item = self.domain.evidence.find(id).await.map_err(|error| self.broken(error))?;
+        let item = item.ok_or_else(Problem::not_found)?;
+        Ok((self.case_with_evidence(caller, action, &item.case_id.to_string()).await?, item))
+    }
+
+    pub(crate) async fn case_with_evidence(&self, caller: &Caller, action: Action, id: &str) -> Reply<Case> {
+        let (case, matter) = self.case_for(caller, action, id).await?;
+        self.must_read(caller, Action::CaseIdentity, &matter)?;
+        Ok(case)
     }
 
     fn must_read(&self, caller: &Caller, action: Action, matter: &Matter) -> Reply<()> {

@@ -1,5 +1,6 @@
 //! An uploaded recording: a multipart form or a raw body, read once, bounded, and recognised by its bytes.
 use axum::body::Body;
+use axum::extract::multipart::Field;
 use axum::extract::{FromRequest, Multipart, Request};
 use hotline_domain::audio::{Container, sniff_declared};
 use http::header::CONTENT_TYPE;
@@ -118,20 +119,30 @@ async fn read_form(request: Request<Body>, bytes_max: u64) -> Reply<(Zeroizing<V
             }
             audio = Some(bytes);
         } else {
-            let mut text = Vec::new();
-            while let Some(chunk) = part.chunk().await.map_err(|error| form_problem(&error, bytes_max))? {
-                if text.len() + chunk.len() > FIELD_BYTES_MAX {
-                    return Err(Problem::invalid(format!("/{name}"), "The field is too long."));
-                }
-                text.extend_from_slice(&chunk);
-            }
-            let text = String::from_utf8(text)
-                .map_err(|_| Problem::bad_request("invalid-utf8", "A field is not UTF-8.").at(format!("/{name}")))?;
+            let text = short_field(&mut part, &name, FIELD_BYTES_MAX, bytes_max).await?;
             fields.set(&name, text)?;
         }
     }
     let audio = audio.ok_or_else(|| Problem::invalid("/audio", "The form has no part named audio or file."))?;
     Ok((audio, declared, fields))
+}
+
+/// A field of a form that is no file.
+pub(crate) async fn short_field(
+    part: &mut Field<'_>,
+    name: &str,
+    field_bytes_max: usize,
+    bytes_max: u64,
+) -> Reply<String> {
+    let mut text = Vec::new();
+    while let Some(chunk) = part.chunk().await.map_err(|error| form_problem(&error, bytes_max))? {
+        if text.len() + chunk.len() > field_bytes_max {
+            return Err(Problem::invalid(format!("/{name}"), "The field is too long."));
+        }
+        text.extend_from_slice(&chunk);
+    }
+    String::from_utf8(text)
+        .map_err(|_| Problem::bad_request("invalid-utf8", "A field is not UTF-8.").at(format!("/{name}")))
 }
 
 impl Fields {
@@ -167,14 +178,14 @@ fn consent(text: &str) -> Option<bool> {
     }
 }
 
-fn form_problem(error: &axum::extract::multipart::MultipartError, bytes_max: u64) -> Problem {
+pub(crate) fn form_problem(error: &axum::extract::multipart::MultipartError, bytes_max: u64) -> Problem {
     match broken_body(error, bytes_max) {
         problem if problem.code == "broken-body" => broken_form(),
         problem => problem,
     }
 }
 
-fn broken_form() -> Problem {
+pub(crate) fn broken_form() -> Problem {
     Problem::bad_request("broken-form", "The multipart form is malformed or ended early.")
 }
 

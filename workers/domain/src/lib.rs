@@ -12,6 +12,8 @@ mod blobs;
 pub mod calls;
 /// Cases and their numbers.
 pub mod cases;
+/// Files that are kept as they came, and who had them in hand.
+pub mod evidence;
 /// The same request is carried out once.
 pub mod once;
 /// People with an account.
@@ -52,6 +54,7 @@ pub struct Domain {
     pub sessions: sessions::Sessions,
     pub cases: cases::Cases,
     pub calls: calls::Calls,
+    pub evidence: evidence::Evidence,
     pub sealed: sealed::Sealed,
     pub access: policy::Access,
     pub subjects: subjects::Subjects,
@@ -76,6 +79,7 @@ impl Domain {
             jurisdiction.clone(),
             config.speech.clone(),
         )?;
+        let evidence = evidence::Evidence::open(Arc::clone(&store), keys.clone(), &config.paths.state_dir)?;
         Ok(Self {
             people: people::People::new(Arc::clone(&store), Arc::clone(&vault), &config.passwords)?,
             sessions: sessions::Sessions::new(Arc::clone(&store), config.sessions.clone()),
@@ -87,8 +91,9 @@ impl Domain {
                 jurisdiction,
             ),
             sealed: sealed::Sealed::new(Arc::new(sqlite.clone()), vault, keys, calls.clone()),
-            subjects: subjects::Subjects::new(Arc::clone(&store), calls.clone(), erased),
+            subjects: subjects::Subjects::new(Arc::clone(&store), calls.clone(), evidence.clone(), erased),
             calls,
+            evidence,
             access,
             store: sqlite,
         })

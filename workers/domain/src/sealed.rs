@@ -165,7 +165,7 @@ const fn of_subject(
 }
 
 /// Every column of the store that ends in `_sealed`.
-pub(crate) const COLUMNS: [Bound; 12] = [
+pub(crate) const COLUMNS: [Bound; 14] = [
     bound(("users", "id"), "name_sealed", "1", KeyClass::Person, ("users", "name")),
     bound(("totp", "user"), "secret_sealed", "1", KeyClass::Person, ("totp", "secret")),
     bound(("passkeys", "id"), "passkey_sealed", "1", KeyClass::Person, ("passkeys", "passkey")),
@@ -174,6 +174,8 @@ pub(crate) const COLUMNS: [Bound; 12] = [
     of_subject("cases", "document_sealed", "version", KeyClass::Case, ("cases", "document")),
     of_subject("case_versions", "document_sealed", "version", KeyClass::Case, ("cases", "document")),
     of_subject("case_guards", "reason_sealed", "1", KeyClass::Case, ("case_guards", "reason")),
+    of_subject("evidence", "document_sealed", "1", KeyClass::Case, ("evidence", "document")),
+    of_subject("custody", "note_sealed", "1", KeyClass::Case, ("custody", "note")),
     of_subject("calls", "caller_sealed", "1", KeyClass::Call, ("calls", "caller")),
     of_subject("calls", "transcript_sealed", "1", KeyClass::Call, ("calls", "transcript")),
     of_subject("calls", "analysis_sealed", "1", KeyClass::Call, ("calls", "analysis")),

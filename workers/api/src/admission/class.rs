@@ -44,6 +44,12 @@ impl Class {
             Route::Case
             | Route::CaseVersion
             | Route::Disposition
+            | Route::CaseEvidence
+            | Route::EvidenceUpload
+            | Route::Evidence
+            | Route::EvidenceContent
+            | Route::EvidenceTransfer
+            | Route::EvidenceSeal
             | Route::CaseGuards
             | Route::CaseGuard
             | Route::BreakGlass
@@ -69,6 +75,7 @@ impl Class {
             Route::Cases
             | Route::CaseVersions
             | Route::Dispositions
+            | Route::EvidenceVerify
             | Route::Users
             | Route::OpenApi
             | Route::Jwks

@@ -21,7 +21,7 @@ use super::registry::{Order, Place};
 use super::watched::Watched;
 use super::{Connection, Intake};
 use crate::app::Shared;
-use crate::gate;
+use crate::gate::{self, Route};
 use crate::meters::Phase;
 
 /// How the protocol in use is told to finish.
@@ -140,14 +140,15 @@ async fn obey<C: Farewell>(connection: &Connection, serving: C) {
 
 async fn answer(app: Shared, connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response, Infallible> {
     let limits = &app.config.limits;
+    let route = Route::of(request.uri().path());
     let request = request.map(|body| {
         if hyper::body::Body::is_end_stream(&body) {
             return Body::empty();
         }
         let idle = Duration::from_millis(limits.body_idle_deadline_ms);
-        let overall = Duration::from_millis(limits.body_deadline_ms);
+        let overall = Duration::from_millis(route.body_deadline_ms(limits));
         // Counted again, exactly, by whoever reads it; this bound is for bodies nobody asked for.
-        let bytes_max = limits.audio_bytes_max.max(limits.json_bytes_max) + gate::FORM_OVERHEAD_BYTES;
+        let bytes_max = route.body_bytes_max(limits).max(limits.audio_bytes_max) + gate::FORM_OVERHEAD_BYTES;
         Body::new(Intake::new(body, bytes_max, idle, overall, &connection))
     });
     Ok(gate::handle(&app, &connection, request).await)

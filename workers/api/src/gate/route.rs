@@ -41,6 +41,13 @@ pub(crate) enum Route {
     CaseVersion,
     Disposition,
     Dispositions,
+    CaseEvidence,
+    EvidenceUpload,
+    Evidence,
+    EvidenceContent,
+    EvidenceVerify,
+    EvidenceTransfer,
+    EvidenceSeal,
     CaseGuards,
     CaseGuard,
     BreakGlass,
@@ -103,6 +110,7 @@ impl Route {
             "voice/process" => Self::VoiceProcess,
             "cases" => Self::Cases,
             "dispositions" => Self::Dispositions,
+            "evidence/upload" => Self::EvidenceUpload,
             "caller/login" => Self::CallerLogin,
             "caller/case" => Self::CallerCase,
             "ai/analyze" => Self::Analyze,
@@ -113,6 +121,7 @@ impl Route {
                 Some(("cases", rest)) => match rest.split_once('/') {
                     None if is_segment(rest) => Self::Case,
                     Some((id, "disposition")) if is_segment(id) => Self::Disposition,
+                    Some((id, "evidence")) if is_segment(id) => Self::CaseEvidence,
                     Some((id, "versions")) if is_segment(id) => Self::CaseVersions,
                     Some((id, "guards")) if is_segment(id) => Self::CaseGuards,
                     Some((id, "break-glass")) if is_segment(id) => Self::BreakGlass,
@@ -131,6 +140,14 @@ impl Route {
                         _ => Self::Unknown,
                     },
                     Some(("log", name)) if name.starts_with("tile/") => Self::AuditTile,
+                    _ => Self::Unknown,
+                },
+                Some(("evidence", rest)) => match rest.split_once('/') {
+                    None if is_segment(rest) => Self::Evidence,
+                    Some((id, "content")) if is_segment(id) => Self::EvidenceContent,
+                    Some((id, "verify")) if is_segment(id) => Self::EvidenceVerify,
+                    Some((id, "transfer")) if is_segment(id) => Self::EvidenceTransfer,
+                    Some((id, "seal")) if is_segment(id) => Self::EvidenceSeal,
                     _ => Self::Unknown,
                 },
                 Some(("users", rest)) => match rest.split_once('/') {
@@ -188,6 +205,13 @@ impl Route {
             Self::CaseVersion => "/api/v1/cases/{caseId}/versions/{version}",
             Self::Disposition => "/api/v1/cases/{caseId}/disposition",
             Self::Dispositions => "/api/v1/dispositions",
+            Self::CaseEvidence => "/api/v1/cases/{caseId}/evidence",
+            Self::EvidenceUpload => "/api/v1/evidence/upload",
+            Self::Evidence => "/api/v1/evidence/{evidenceId}",
+            Self::EvidenceContent => "/api/v1/evidence/{evidenceId}/content",
+            Self::EvidenceVerify => "/api/v1/evidence/{evidenceId}/verify",
+            Self::EvidenceTransfer => "/api/v1/evidence/{evidenceId}/transfer",
+            Self::EvidenceSeal => "/api/v1/evidence/{evidenceId}/seal",
             Self::CaseGuards => "/api/v1/cases/{caseId}/guards",
             Self::CaseGuard => "/api/v1/cases/{caseId}/guards/{guardId}",
             Self::BreakGlass => "/api/v1/cases/{caseId}/break-glass",
@@ -252,7 +276,16 @@ impl Route {
         match self {
             // The parts around the recording have a place of their own.
             Self::VoiceProcess => limits.audio_bytes_max + FORM_OVERHEAD_BYTES,
+            Self::EvidenceUpload => limits.evidence_bytes_max + FORM_OVERHEAD_BYTES,
             _ => limits.json_bytes_max,
+        }
+    }
+
+    /// How long a body may be on its way.
+    pub(crate) fn body_deadline_ms(self, limits: &Limits) -> u64 {
+        match self {
+            Self::EvidenceUpload => limits.evidence_deadline_ms,
+            _ => limits.body_deadline_ms,
         }
     }
 
@@ -260,11 +293,12 @@ impl Route {
     pub(crate) fn deadline_ms(self, limits: &Limits, synchronous_wait_ms: u64) -> u64 {
         match self {
             Self::VoiceProcess => limits.request_deadline_ms.max(limits.body_deadline_ms) + synchronous_wait_ms,
+            Self::EvidenceUpload | Self::EvidenceVerify => limits.request_deadline_ms.max(limits.evidence_deadline_ms),
             _ => limits.request_deadline_ms,
         }
     }
 
-    pub(crate) const ALL: [Self; 48] = [
+    pub(crate) const ALL: [Self; 55] = [
         Self::Health,
         Self::HealthLive,
         Self::HealthReady,
@@ -298,6 +332,13 @@ impl Route {
         Self::CaseVersion,
         Self::Disposition,
         Self::Dispositions,
+        Self::CaseEvidence,
+        Self::EvidenceUpload,
+        Self::Evidence,
+        Self::EvidenceContent,
+        Self::EvidenceVerify,
+        Self::EvidenceTransfer,
+        Self::EvidenceSeal,
         Self::CaseGuards,
         Self::CaseGuard,
         Self::BreakGlass,
@@ -341,6 +382,7 @@ mod tests {
                 .replace("{passkeyId}", "ab")
                 .replace("{userId}", "u")
                 .replace("{version}", "1")
+                .replace("{evidenceId}", "e")
                 .replace("{guardId}", "g");
             assert_eq!(Route::of(&path), route, "{path}");
         }

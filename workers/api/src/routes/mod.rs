@@ -9,6 +9,9 @@ mod callers_tests;
 mod cases;
 mod conditional;
 mod disposal;
+mod evidence;
+#[cfg(test)]
+mod evidence_tests;
 mod guards;
 #[cfg(test)]
 mod guards_tests;
@@ -94,6 +97,12 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(cases::version))
         .routes(routes!(disposal::due))
         .routes(routes!(disposal::dispose))
+        .routes(routes!(evidence::of_case))
+        .routes(routes!(evidence::read))
+        .routes(routes!(evidence::content))
+        .routes(routes!(evidence::verify))
+        .routes(routes!(evidence::transfer))
+        .routes(routes!(evidence::seal))
         .routes(routes!(guards::list, guards::place))
         .routes(routes!(guards::end))
         .routes(routes!(guards::break_glass))
@@ -107,7 +116,10 @@ fn described() -> OpenApiRouter<Shared> {
         .routes(routes!(live::connect))
         .merge(
             // The extractor's own cap of 2 MiB makes room for ours.
-            OpenApiRouter::new().routes(routes!(voice::process)).layer(DefaultBodyLimit::disable()),
+            OpenApiRouter::new()
+                .routes(routes!(voice::process))
+                .routes(routes!(evidence::upload))
+                .layer(DefaultBodyLimit::disable()),
         )
 }
 

@@ -230,6 +230,11 @@ async fn tidy_up(domain: &Domain) {
         Ok(recordings) => tracing::warn!(recordings, "removed recordings that belong to no call"),
         Err(error) => tracing::warn!(%error, "could not look for recordings that belong to no call"),
     }
+    match domain.evidence.sweep(folder).await {
+        Ok(0) => {}
+        Ok(files) => tracing::warn!(files, "removed files that are no evidence"),
+        Err(error) => tracing::warn!(%error, "could not look for files that are no evidence"),
+    }
 }
 
 /// The job hears of the drain itself, stops the engine and gives the call back.

@@ -37,12 +37,34 @@ pub enum StoreError {
 
 /// Everything the domain keeps.
 pub trait Store:
-    People + Factors + Passkeys + Tries + Sessions + Cases + Guards + Calls + Jobs + SealedColumns + Subjects
+    People
+    + Factors
+    + Passkeys
+    + Tries
+    + Sessions
+    + Cases
+    + Guards
+    + Calls
+    + EvidenceItems
+    + Jobs
+    + SealedColumns
+    + Subjects
 {
 }
 
 impl<T> Store for T where
-    T: People + Factors + Passkeys + Tries + Sessions + Cases + Guards + Calls + Jobs + SealedColumns + Subjects
+    T: People
+        + Factors
+        + Passkeys
+        + Tries
+        + Sessions
+        + Cases
+        + Guards
+        + Calls
+        + EvidenceItems
+        + Jobs
+        + SealedColumns
+        + Subjects
 {
 }
 
@@ -230,6 +252,28 @@ pub trait Calls: Send + Sync {
     async fn finish_call(&self, held: Lease, call: CallRow, case: CaseRow) -> Result<Finished, StoreError>;
     /// The call failed for good, and its job with it.
     async fn fail_call(&self, held: Lease, call: CallFailure) -> Result<bool, StoreError>;
+}
+
+#[async_trait]
+pub trait EvidenceItems: Send + Sync {
+    /// With the first link of its chain. `QueueFull`: its case has `items_max` already.
+    async fn insert_evidence(
+        &self,
+        row: EvidenceRow,
+        received: CustodyRow,
+        once: Option<OnceRow>,
+        items_max: u32,
+    ) -> Result<Inserted, StoreError>;
+    async fn evidence(&self, id: Uuid) -> Result<Option<EvidenceRow>, StoreError>;
+    /// In the order in which it came.
+    async fn evidence_of_case(&self, case: Uuid) -> Result<Vec<EvidenceRow>, StoreError>;
+    /// Gives the link its place behind the last one. False if its step does not allow it any more.
+    async fn append_custody(&self, link: CustodyRow, step: CustodyStep) -> Result<bool, StoreError>;
+    async fn custody_of(&self, evidence: Uuid) -> Result<Vec<CustodyRow>, StoreError>;
+    /// Those of the ids that are evidence, and not erased.
+    async fn evidence_among(&self, ids: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError>;
+    /// Evidence whose subject was erased; nothing of it may be left anywhere.
+    async fn erased_evidence(&self) -> Result<Vec<Uuid>, StoreError>;
 }
 
 #[async_trait]

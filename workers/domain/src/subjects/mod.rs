@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 pub use erased_list::ErasedList;
 
 use crate::calls::Calls;
+use crate::evidence::Evidence;
 use crate::store::{CaseKey, Erased, ErasedWhen, Erasure, Store, StoreError, SubjectRow, WrappedKeys};
 
 /// What seals for subjects, and opens. Cheap to clone.
@@ -140,12 +141,13 @@ enum Step {
 pub struct Subjects {
     store: Arc<dyn Store>,
     calls: Calls,
+    evidence: Evidence,
     list: ErasedList,
 }
 
 impl Subjects {
-    pub(crate) fn new(store: Arc<dyn Store>, calls: Calls, list: ErasedList) -> Self {
-        Self { store, calls, list }
+    pub(crate) fn new(store: Arc<dyn Store>, calls: Calls, evidence: Evidence, list: ErasedList) -> Self {
+        Self { store, calls, evidence, list }
     }
 
     /// Whose matter the case of this number is. An erased one still has its number.
@@ -188,16 +190,18 @@ impl Subjects {
         if let Erased::Done { calls, .. } = &erased {
             reached(Step::Committed);
             self.calls.remove_recordings(calls.clone()).await?;
+            self.evidence.remove_erased().await?;
             reached(Step::FilesRemoved);
             self.empty_write_log().await?;
         }
         Ok(erased)
     }
 
-    /// Removes what an erasure that was cut off has left: recordings, which have no key any more.
+    /// Removes what an erasure that was cut off has left: recordings and evidence, which have no key any more.
     pub async fn finish(&self) -> Result<(), StoreError> {
         let calls = self.store.erased_calls().await?;
-        self.calls.remove_recordings(calls).await
+        self.calls.remove_recordings(calls).await?;
+        self.evidence.remove_erased().await
     }
 
     /// Wrapped keys that were destroyed may still lie in the log of writes.

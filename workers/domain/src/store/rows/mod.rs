@@ -1,6 +1,7 @@
 //! Rows as the store sees them. What names a person or repeats their words is sealed before it gets here.
 mod calls;
 mod cases;
+mod evidence;
 mod factors;
 mod people;
 mod subjects;
@@ -9,6 +10,7 @@ use uuid::Uuid;
 
 pub use calls::*;
 pub use cases::*;
+pub use evidence::*;
 pub use factors::*;
 pub use people::*;
 pub use subjects::*;

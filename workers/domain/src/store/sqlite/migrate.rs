@@ -51,4 +51,5 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("passkeys", include_str!("migrations/0005-passkeys.sql")),
     ("subject-keys", include_str!("migrations/0006-subject-keys.sql")),
     ("orders", include_str!("migrations/0007-orders.sql")),
+    ("evidence", include_str!("migrations/0008-evidence.sql")),
 ];

@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file in WAL mode, every commit on disk before anybody hears of it.
 mod calls;
 mod cases;
+mod evidence;
 mod factors;
 mod guards;
 mod jobs;

@@ -169,7 +169,7 @@ fn erase(db: &Connection, erasure: &Erasure) -> Result<(), StoreError> {
     Ok(())
 }
 
-const OF_SUBJECT: [&str; 3] = [
+const OF_SUBJECT: [&str; 4] = [
     "UPDATE cases SET document_sealed = x'', issues = '', erased_at_ms = ?2
      WHERE subject = ?1 AND erased_at_ms IS NULL",
     "UPDATE case_versions SET document_sealed = x'', issues = '', erased_at_ms = ?2
@@ -179,14 +179,18 @@ const OF_SUBJECT: [&str; 3] = [
          error = CASE WHEN state IN ('ready', 'failed', 'declined') THEN error ELSE 'erased' END,
          state = CASE WHEN state IN ('ready', 'failed', 'declined') THEN state ELSE 'failed' END
      WHERE subject = ?1 AND erased_at_ms IS NULL",
+    "UPDATE evidence SET document_sealed = x'', sha256 = zeroblob(32), sha512 = zeroblob(64), erased_at_ms = ?2
+     WHERE subject = ?1 AND erased_at_ms IS NULL",
 ];
 
 /// Whoever works on a call of theirs has lost it; digests of what was sent in would let somebody try guesses.
-const AROUND_SUBJECT: [&str; 3] = [
+const AROUND_SUBJECT: [&str; 4] = [
+    "UPDATE custody SET note_sealed = x'', digest = zeroblob(32) WHERE subject = ?1",
     "UPDATE case_guards SET reason_sealed = x'' WHERE subject = ?1",
     "UPDATE jobs SET state = 'done', lease_until_ms = NULL, last_error = 'erased'
      WHERE state <> 'done' AND call IN (SELECT id FROM calls WHERE subject = ?1)",
-    "DELETE FROM once WHERE made IN (SELECT id FROM calls WHERE subject = ?1 UNION SELECT id FROM cases WHERE subject = ?1)",
+    "DELETE FROM once WHERE made IN (SELECT id FROM calls WHERE subject = ?1 UNION SELECT id FROM cases WHERE subject = ?1
+         UNION SELECT id FROM evidence WHERE subject = ?1)",
 ];
 
 fn among(db: &Connection, ids: &[Uuid]) -> Result<Vec<SubjectRow>, StoreError> {
