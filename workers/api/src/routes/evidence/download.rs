@@ -86,7 +86,11 @@ fn shown_type(item: &EvidenceItem) -> &str {
 fn disposition(name: &str) -> String {
     let plain: String = name
         .chars()
-        .map(|letter| if letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | ' ') { letter } else { '_' })
+        .map(
+            |letter| {
+                if letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | ' ') { letter } else { '_' }
+            },
+        )
         .collect();
     let mut real = String::new();
     for byte in name.bytes() {
@@ -107,7 +111,9 @@ fn range(headers: &HeaderMap, bytes: u64, etag: &str) -> Result<Option<Range<u64
     let Some((first, last)) = value.strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
         return Ok(None);
     };
-    let number = |text: &str| (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().unwrap_or(u64::MAX));
+    let number = |text: &str| {
+        (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().unwrap_or(u64::MAX))
+    };
     let asked = match (number(first), number(last), first.is_empty(), last.is_empty()) {
         (Some(first), Some(last), ..) if first <= last => first..last.saturating_add(1).min(bytes),
         (Some(first), None, _, true) => first..bytes,
@@ -124,28 +130,33 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn of(mut file: impl Read + Seek + Send + 'static, part: Range<u64>, stream: impl Send + 'static) -> io::Result<Self> {
+    fn of(
+        mut file: impl Read + Seek + Send + 'static,
+        part: Range<u64>,
+        stream: impl Send + 'static,
+    ) -> io::Result<Self> {
         let (send, pieces) = mpsc::channel(PIECES_AHEAD);
-        let mut left = part.end - part.start;
+        let left = part.end - part.start;
         let read = move || {
             let _stream = stream;
-            let mut next = |left: u64| -> io::Result<Bytes> {
+            let mut left = left;
+            let mut failed = file.seek(SeekFrom::Start(part.start)).err();
+            let mut next = |left: u64| {
                 let mut piece = vec![0; usize::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES)];
-                file.read_exact(&mut piece)?;
-                Ok(Bytes::from(piece))
+                file.read_exact(&mut piece).map(|()| Bytes::from(piece))
             };
-            let mut piece = file_at(part.start).and_then(|()| next(left));
             while left > 0 {
+                let piece = failed.take().map_or_else(|| next(left), Err);
                 let length = piece.as_ref().map_or(left, |piece| piece.len() as u64);
+                // Nobody reads any more, or there is nothing more to be read.
                 if send.blocking_send(piece).is_err() {
                     return;
                 }
                 left -= length;
-                piece = next(left);
             }
         };
         std::thread::Builder::new().name("evidence".to_owned()).spawn(read)?;
-        Ok(Self { pieces, left: part.end - part.start })
+        Ok(Self { pieces, left })
     }
 }
 
@@ -168,3 +179,46 @@ impl hyper::body::Body for Pieces {
 
 const PIECES_AHEAD: usize = 4;
 const PIECE_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(value: &str, if_range: Option<&str>) -> Result<Option<Range<u64>>, ()> {
+        let mut headers = HeaderMap::from_iter([(RANGE, value.parse().unwrap())]);
+        headers.extend(if_range.map(|etag| (IF_RANGE, etag.parse().unwrap())));
+        range(&headers, 100, "\"a\"")
+    }
+
+    #[test]
+    fn ranges_are_those_of_rfc_9110() {
+        for (value, part) in [
+            ("bytes=0-0", Some(0..1)),
+            ("bytes=10-19", Some(10..20)),
+            ("bytes=90-", Some(90..100)),
+            ("bytes=90-500", Some(90..100)),
+            ("bytes=90-99999999999999999999999", Some(90..100)),
+            ("bytes=-1", Some(99..100)),
+            ("bytes=-500", Some(0..100)),
+            ("bytes=0-1,5-6", None),
+            ("bytes=9-3", None),
+            ("bytes=-", None),
+            ("bytes=+1-2", None),
+            ("items=0-1", None),
+            ("bytes", None),
+        ] {
+            assert_eq!(asked(value, None), Ok(part), "{value}");
+        }
+        for beyond in ["bytes=100-", "bytes=100-200", "bytes=-0", "bytes=99999999999999999999999-"] {
+            assert_eq!(asked(beyond, None), Err(()), "{beyond}");
+        }
+        assert_eq!(asked("bytes=0-0", Some("\"a\"")), Ok(Some(0..1)));
+        assert_eq!(asked("bytes=0-0", Some("\"b\"")), Ok(None));
+    }
+
+    #[test]
+    fn a_name_cannot_leave_its_header() {
+        let told = disposition("a\"; x=\"é.pdf");
+        assert_eq!(told, "attachment; filename=\"a__ x___.pdf\"; filename*=UTF-8''a%22%3B%20x%3D%22%C3%A9.pdf");
+    }
+}

@@ -91,7 +91,8 @@ pub(crate) async fn verify(State(app): State<Shared>, caller: Caller, Path(id): 
         .severity(if verdict.ok { Severity::Low } else { Severity::Critical })
         .details(json!({ "case": case.id, "ok": verdict.ok, "failed": failed }));
     trail::change(&app, &caller.visit, act).await?;
-    let found = if failed.is_empty() { "every check passed".to_owned() } else { format!("failed: {}", failed.join(", ")) };
+    let found =
+        if failed.is_empty() { "every check passed".to_owned() } else { format!("failed: {}", failed.join(", ")) };
     app.note(&caller, &item, CustodyKind::Verified, Some(found)).await?;
     let mut response = json(StatusCode::OK, &verdict);
     set_classification(response.headers_mut(), case.classification.name());

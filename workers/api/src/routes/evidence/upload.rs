@@ -87,18 +87,20 @@ async fn take(app: &Shared, caller: &Caller, headers: &HeaderMap, fields: Fields
     };
     let new = new.cleaned().map_err(|invalid| Problem::invalid(invalid.pointer, invalid.reason))?;
     let id = Uuid::now_v7();
-    let taken = receive(app, id, case.id, &mut file).await?;
+    let taken = receive(app, caller, id, case.id, &mut file).await?;
     let wanted = check(&taken, fields.sha256);
     // It may have taken long: whoever was kept away meanwhile is.
     let allowed = app.case_with_evidence(caller, Action::CaseWrite, &case.id.to_string()).await;
     let act = || {
-        let details = json!({ "case": case.id, "bytes": taken.bytes, "sha256": HEXLOWER_PERMISSIVE.encode(&taken.sha256) });
+        let details =
+            json!({ "case": case.id, "bytes": taken.bytes, "sha256": HEXLOWER_PERMISSIVE.encode(&taken.sha256) });
         Act::new(EventType::SystemChange, "evidence.upload", id).details(details)
     };
     let recorded = async {
         wanted?;
         allowed?;
-        let content = [&taken.sha256[..], case.id.as_bytes(), new.file_name.as_bytes(), evidence_type.name().as_bytes()];
+        let content =
+            [&taken.sha256[..], case.id.as_bytes(), new.file_name.as_bytes(), evidence_type.name().as_bytes()];
         let once = idempotency::once(app, headers, caller, &content)?;
         trail::change(app, &caller.visit, act()).await?;
         Ok(once)
@@ -138,7 +140,7 @@ async fn take(app: &Shared, caller: &Caller, headers: &HeaderMap, fields: Fields
 }
 
 /// All of it, on disk. If it does not come to its end, nothing of it stays.
-async fn receive(app: &Shared, id: Uuid, case: Uuid, file: &mut Field<'_>) -> Reply<Taken> {
+async fn receive(app: &Shared, caller: &Caller, id: Uuid, case: Uuid, file: &mut Field<'_>) -> Reply<Taken> {
     let bytes_max = app.config.limits.evidence_bytes_max;
     let intake = app.domain.evidence.begin(id, case).await.map_err(|error| app.broken(error))?;
     let mut bytes = 0;
@@ -148,7 +150,7 @@ async fn receive(app: &Shared, id: Uuid, case: Uuid, file: &mut Field<'_>) -> Re
             return Err(Problem::too_large(bytes_max));
         }
         // While the disk is behind, others are served.
-        let _rest = app.admission.rest(None);
+        let _rest = app.admission.rest(caller.visit.ticket);
         if !intake.push(piece).await {
             break;
         }
@@ -177,7 +179,8 @@ impl Fields {
             "evidenceType" => {
                 let known = EvidenceType::parse(&text.to_ascii_lowercase());
                 let kinds = EvidenceType::ALL.map(EvidenceType::name).join(", ");
-                self.evidence_type = Some(known.ok_or_else(|| Problem::invalid("/evidenceType", format!("one of {kinds}")))?);
+                self.evidence_type =
+                    Some(known.ok_or_else(|| Problem::invalid("/evidenceType", format!("one of {kinds}")))?);
             }
             "sha256" => {
                 let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
