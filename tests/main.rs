@@ -15,6 +15,7 @@ mod cases;
 mod chaos;
 mod command_line;
 mod confinement;
+mod evidence;
 mod export;
 mod faults;
 mod hostile;
