@@ -3,11 +3,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use hotline::wire::Role;
 use serde_json::json;
 
 use crate::assert_eventually;
-use crate::support::{Client, Hotline, Request};
+use crate::support::{Client, Hotline, Request, Role};
 
 const ONE_WORKER: &str = "[workers]\napi = 1\n";
 
@@ -23,7 +22,7 @@ fn evidence_of(lawyer: &Client, case: &str) -> Vec<serde_json::Value> {
 
 /// What `curl` prints.
 fn curl(hotline: &Hotline, lawyer: &Client, args: &[&str]) -> String {
-    let certificate = hotline.state_dir().join("tls").join("development.pem");
+    let certificate = hotline.state_dir().join("tls/dev-cert.pem");
     let token = format!("Authorization: Bearer {}", lawyer.token().unwrap());
     let mut command = Command::new("curl");
     command.args(["--silent", "--show-error", "--cacert"]).arg(certificate).args(["--header", &token]).args(args);
